@@ -1,207 +1,38 @@
-"""The runs of chapter 2: networks trained on a world, heads refitted, cues measured."""
+"""The runs of chapter 2: heads refitted on frozen networks, and what they look at."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
-from safetensors.torch import load
 from torch import Tensor
-from torch.nn import functional as F
 
-from tailwise import dfr, explain
-from tailwise.data import fashion, spurious
-from tailwise.metrics import GroupAccuracies, group_accuracies
-from tailwise.models.resnet import SmallResNet
-from tailwise.training import loop
+from tailwise.afr import AutomaticFeatureReweighting
+from tailwise.claims import Ledger
+from tailwise.data import spurious
+from tailwise.dfr import DeepFeatureReweighting
+from tailwise.linear_head import threshold_shift
+from tailwise.metrics import Estimate, estimate, group_accuracies
+from tailwise.spurious_reports import Head, Report, Sparsity, own_head, report, sparsity
+from tailwise.spurious_training import Embedded, Recipe, embed, fit
 
-PRETRAINED = "spurious-pretrained.safetensors"
-
-
-def pretrained_body() -> dict[str, Tensor]:
-    """The shipped start: weights of a ten-class network, checked against their hash."""
-    return {k: v.float() for k, v in load(fashion.read_asset(PRETRAINED)).items()}
-
-
-def group_dro_loss(step: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Loss of group DRO for targets that are groups ``2 y + a``.
-
-    Group weights move by exponentiated gradient with the given step size (Sagawa et
-    al., 2020); groups that are absent from a batch keep theirs.
-    """
-    q = torch.ones(4) / 4
-
-    def loss(logits: Tensor, group: Tensor) -> Tensor:
-        nonlocal q
-        each = F.cross_entropy(logits, group // 2, reduction="none")
-        member = F.one_hot(group, 4).to(each)
-        mean = member.T @ each / member.sum(0).clamp_min(1)
-        q = q.to(each) * torch.exp(step * mean.detach())
-        q = q / q.sum()
-        return q @ mean
-
-    return loss
-
-
-def erm_loss(logits: Tensor, group: Tensor) -> Tensor:
-    """Cross-entropy for targets that are groups ``2 y + a``."""
-    return F.cross_entropy(logits, group // 2)
-
-
-def fit_network(
-    images: spurious.Images,
-    *,
-    seed: int,
-    epochs: int,
-    device: str,
-    pretrained: bool = True,
-    loss: Callable[[Tensor, Tensor], Tensor] = erm_loss,
-) -> SmallResNet:
-    """Train a network on a world's images, from the shipped start or from scratch."""
-    generator = torch.Generator().manual_seed(seed)
-    devices = [0] if device == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        model = SmallResNet(2)
-    if pretrained:
-        model.body.load_state_dict(pretrained_body(), strict=False)
-    model.to(device)
-    loop.train(
-        model,
-        images.x.to(device),
-        images.group.to(device),
-        epochs=epochs,
-        generator=generator,
-        batch_size=96,
-        lr=2e-3,
-        loss=loss,
-    )
-    return model
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """What a frozen network makes of a world.
-
-    Attributes
-    ----------
-    features : dict of str to ndarray [n, d]
-        For every set of images of `Splits`.
-    maps : Tensor [n, d, h, w]
-        Of the test images.
-    splits : Splits
-    coef, intercept : ndarray [d], float
-        The network's own head as one score: label 1 minus label 0.
-    """
-
-    features: dict[str, np.ndarray]
-    maps: Tensor
-    splits: spurious.Splits
-    coef: np.ndarray
-    intercept: float
-
-
-SETS = ("train", "val", "hold", "test", "test_same", "test_swapped", "val_pasted")
-
-
-def embed(model: SmallResNet, splits: spurious.Splits, device: str) -> Embedded:
-    """Extract features of every set, and the maps of the test set."""
-    features = {
-        name: loop.extract(model.features, getattr(splits, name).x.to(device)).numpy()
-        for name in SETS
-    }
-    with torch.no_grad():
-        maps = model.maps(splits.test.x.to(device)).cpu()
-        weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
-    coef = (weight[1] - weight[0]).numpy()
-    return Embedded(features, maps, splits, coef, float(bias[1] - bias[0]))
-
-
-@dataclass(frozen=True)
-class Head:
-    """A linear head on raw features; a positive score means label 1."""
-
-    coef: np.ndarray
-    intercept: float
-
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        return features @ self.coef + self.intercept
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a head achieves and what it looks at, on one drawn world.
-
-    Attributes
-    ----------
-    accuracy : GroupAccuracies
-        Per group of the test set; the train-prior mean weights by training shares.
-    swap_flips, redraw_flips : float
-        Share of predictions changed by the other attribute, and by a mere redraw.
-    nuisance_effect : float
-        Mean change of the score when attribute 0 becomes 1, in standard deviations.
-    object_share, object_floor : float
-        Share of the map on the object, and of a flat map.
-    nuisance_share, nuisance_floor : float
-        The same for the nuisance, over images that have one.
-    """
-
-    accuracy: GroupAccuracies
-    swap_flips: float
-    redraw_flips: float
-    nuisance_effect: float
-    object_share: float
-    object_floor: float
-    nuisance_share: float
-    nuisance_floor: float
-
-    def worst(self, groups: tuple[int, ...] = (0, 1, 2, 3)) -> float:
-        """Worst accuracy of the given groups."""
-        return float(self.accuracy.per_group[list(groups)].min())
-
-
-def report(head: Head, world: Embedded) -> Report:
-    """Measure a head on the test set, its redraws and its maps."""
-    test, f = world.splits.test, world.features
-    scores, same, swapped = (
-        torch.from_numpy(head.scores(f[name]))
-        for name in ("test", "test_same", "test_swapped")
-    )
-    predicted = (scores > 0).long()
-    accuracy = group_accuracies(
-        test.y, predicted, test.group, train_groups=world.splits.train.group
-    )
-    towards = torch.where(test.a == 0, swapped - scores, scores - swapped)
-    cam = explain.class_activation_map(
-        world.maps, torch.from_numpy(head.coef), predicted
-    )
-    on_object = explain.map_share(cam, test.object_mask)
-    on_nuisance = explain.map_share(cam, test.nuisance_mask)
-    return Report(
-        accuracy,
-        explain.flip_rate(scores, swapped).item(),
-        explain.flip_rate(scores, same).item(),
-        (towards.mean() / scores.std()).item(),
-        on_object.share.nanmean().item(),
-        on_object.floor.nanmean().item(),
-        on_nuisance.share.nanmean().item(),
-        on_nuisance.floor.nanmean().item(),
-    )
+TEST_SETS = ("val", "test", "test_same", "test_swapped")
 
 
 def moved(head: Head, features: np.ndarray, images: spurious.Images) -> Head:
     """The same head with the threshold that suits the worst group of held-out data."""
     y, group = images.y.numpy(), images.group.numpy()
-    threshold = dfr.threshold_shift(head.scores(features), y, group)
+    threshold = threshold_shift(head.scores(features), y, group)
     return Head(head.coef, head.intercept - threshold)
 
 
 def refitted(
     world: Embedded, features: np.ndarray, images: spurious.Images, seed: int
-) -> tuple[Head, dfr.DeepFeatureReweighting]:
+) -> tuple[Head, DeepFeatureReweighting]:
     """DFR on held-out features, scaled by the training embeddings."""
-    estimator = dfr.DeepFeatureReweighting(random_state=seed)
+    estimator = DeepFeatureReweighting(random_state=seed)
     estimator.fit(
         features,
         images.y.numpy(),
@@ -211,10 +42,17 @@ def refitted(
     return Head(estimator.coef_[0], float(estimator.intercept_[0])), estimator
 
 
-def joined(a: spurious.Images, b: spurious.Images) -> spurious.Images:
-    """Two sets of images as one."""
-    fields = spurious.Images.__dataclass_fields__
-    return spurious.Images(*(torch.cat([getattr(a, f), getattr(b, f)]) for f in fields))
+def automatic(own: Head, world: Embedded) -> Head:
+    """AFR on held-out data as it comes, tuned on the validation set's groups."""
+    f, hold, val = world.features, world.splits.hold, world.splits.val
+    estimator = AutomaticFeatureReweighting()
+    estimator.fit(
+        f["hold"],
+        hold.y.numpy(),
+        head=SimpleNamespace(coef_=own.coef[None], intercept_=[own.intercept]),
+        selection=(f["val"], val.y.numpy(), val.group.numpy()),
+    )
+    return Head(estimator.coef_[0], float(estimator.intercept_[0]))
 
 
 @dataclass(frozen=True)
@@ -224,94 +62,258 @@ class SeedRun:
     Attributes
     ----------
     reports : dict of str to Report
+    sparsity : Sparsity
+    n_networks, n_trained : int
+        Networks used, and those that were trained now and not in the cache.
     heads : dict of str to Head
         Heads on the features of the ERM network.
-    world : Embedded
-        The ERM network's features.
-    dfr : DeepFeatureReweighting
-        Fitted on the validation set.
+    features : dict of str to ndarray [n, d]
+        Of the ERM network, for every set of the world.
+    shown : Tensor of int64 [6]
+        Rows of six test images, see `six_images`.
+    shown_maps : Tensor [6, d, h, w]
+        The ERM network's maps of them.
     """
 
     reports: dict[str, Report]
+    sparsity: Sparsity
+    n_networks: int
+    n_trained: int
     heads: dict[str, Head]
-    world: Embedded
-    dfr: dfr.DeepFeatureReweighting
+    features: dict[str, np.ndarray]
+    shown: Tensor
+    shown_maps: Tensor
 
 
-def run_seed(
-    world: spurious.World, *, seed: int, epochs: int, device: str, full: bool
-) -> SeedRun:
-    """Draw a world, train its networks, refit every head and measure all of them."""
+def run_seed(recipe: Recipe, *, scratch: bool = False) -> SeedRun:
+    """Draw a world, train its networks, refit every head and measure all of them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        World, seed and sizes; its method is not used.
+    scratch : bool
+        Also train from random weights.
+    """
     splits = spurious.draw(
-        world, full=full, generator=torch.Generator().manual_seed(seed)
+        recipe.world,
+        full=recipe.full,
+        generator=torch.Generator().manual_seed(recipe.seed),
     )
-    size = dict(seed=seed, epochs=epochs, device=device)
-    erm = embed(fit_network(splits.train, **size), splits, device)
+    trained = []
+
+    def network(method: str, *, pretrained: bool = True, all_sets: bool = False):
+        # Two more epochs from scratch, where there is more to learn.
+        epochs = recipe.epochs if pretrained else recipe.epochs + 2
+        changes = dict(method=method, pretrained=pretrained, epochs=epochs)
+        model, now = fit(replace(recipe, **changes), splits)
+        trained.append(now)
+        sets = {} if all_sets else {"sets": TEST_SETS}
+        return embed(model, splits, recipe.device, **sets)
+
+    erm = network("ERM", all_sets=True)
     f, val, hold = erm.features, splits.val, splits.hold
-    own = Head(erm.coef, erm.intercept)
-    head, estimator = refitted(erm, f["val"], val, seed)
+    own = own_head(erm)
+    head, estimator = refitted(erm, f["val"], val, recipe.seed)
     heads = {
         "ERM": own,
         "ERM, moved threshold": moved(own, f["val"], val),
-        "AFR": automatic(own, f["hold"], hold, f["val"], val),
-        "DFR, held-out as trained": refitted(erm, f["hold"], hold, seed)[0],
+        "AFR": automatic(own, erm),
+        "DFR, held-out as trained": refitted(erm, f["hold"], hold, recipe.seed)[0],
         "DFR": head,
     }
     if (val.group.bincount(minlength=4) == 0).any():
         both = np.concatenate([f["val"], f["val_pasted"]])
         images = joined(val, splits.val_pasted)
-        heads["DFR, pasted group"] = refitted(erm, both, images, seed)[0]
+        heads["DFR, pasted group"] = refitted(erm, both, images, recipe.seed)[0]
     reports = {name: report(head, erm) for name, head in heads.items()}
-    for name, images, loss in (
-        ("balanced groups", resampled(splits.train, seed), erm_loss),
-        ("group DRO", splits.train, group_dro_loss(0.05)),
-        ("oracle, balanced data", splits.balanced, erm_loss),
-    ):
-        other = embed(fit_network(images, loss=loss, **size), splits, device)
-        reports[name] = report(Head(other.coef, other.intercept), other)
-    return SeedRun(reports, heads, erm, estimator)
-
-
-def run_scratch(
-    world: spurious.World, *, seed: int, epochs: int, device: str, full: bool
-) -> dict[str, Report]:
-    """ERM and DFR on features that were trained without the shipped start."""
-    splits = spurious.draw(
-        world, full=full, generator=torch.Generator().manual_seed(seed)
+    for method in ("group-balanced sampling", "group DRO", "balanced data"):
+        other = network(method)
+        reports[method] = report(own_head(other), other)
+    if scratch:
+        other = network("ERM", pretrained=False, all_sets=True)
+        head = refitted(other, other.features["val"], val, recipe.seed)[0]
+        reports["ERM, from scratch"] = report(own_head(other), other)
+        reports["DFR, from scratch"] = report(head, other)
+        other = network("balanced data", pretrained=False)
+        reports["balanced data, from scratch"] = report(own_head(other), other)
+    rows = six_images(splits.test)
+    return SeedRun(
+        reports,
+        sparsity(estimator, erm),
+        len(trained),
+        sum(trained),
+        heads,
+        f,
+        rows,
+        erm.maps[rows],
     )
-    size = dict(seed=seed, epochs=epochs, device=device, pretrained=False)
-    erm = embed(fit_network(splits.train, **size), splits, device)
-    oracle = embed(fit_network(splits.balanced, **size), splits, device)
-    head, _ = refitted(erm, erm.features["val"], splits.val, seed)
-    return {
-        "ERM": report(Head(erm.coef, erm.intercept), erm),
-        "DFR": report(head, erm),
-        "oracle, balanced data": report(Head(oracle.coef, oracle.intercept), oracle),
-    }
 
 
-def resampled(images: spurious.Images, seed: int) -> spurious.Images:
-    """As many images, drawn so that the groups that occur are equally likely."""
-    counts = images.group.bincount(minlength=4).double()
-    chance = (1 / counts)[images.group]
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.multinomial(chance, len(images), True, generator=generator)
-    return images.take(rows)
+def joined(a: spurious.Images, b: spurious.Images) -> spurious.Images:
+    """Two sets of images as one."""
+    fields = spurious.Images.__dataclass_fields__
+    return spurious.Images(*(torch.cat([getattr(a, f), getattr(b, f)]) for f in fields))
 
 
-def automatic(
-    own: Head,
-    features: np.ndarray,
-    images: spurious.Images,
-    select_on: np.ndarray,
-    selection: spurious.Images,
-) -> Head:
-    """AFR on held-out data as it comes, tuned on the validation set's groups."""
-    estimator = dfr.AutomaticFeatureReweighting()
-    estimator.fit(
-        features,
-        images.y.numpy(),
-        head=SimpleNamespace(coef_=own.coef[None], intercept_=[own.intercept]),
-        selection=(select_on, selection.y.numpy(), selection.group.numpy()),
+def tune_group_dro(recipe: Recipe, steps: Sequence[float]) -> dict[float, float]:
+    """Worst-group accuracy on validation data for each step size of group DRO."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    splits = spurious.draw(recipe.world, full=recipe.full, generator=generator)
+    val, found = splits.val, {}
+    for step in steps:
+        model, _ = fit(replace(recipe, method="group DRO", dro_step=step), splits)
+        world = embed(model, splits, recipe.device, ("val",))
+        predicted = own_head(world).scores(world.features["val"]) > 0
+        accuracy = group_accuracies(val.y, predicted, val.group)
+        found[step] = accuracy.accuracy_worst_group
+    return found
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All seeds of several worlds.
+
+    Attributes
+    ----------
+    runs : dict of str to list of SeedRun
+        By world.
+    tuned : DataFrame
+        Worst-group accuracy on validation data by world and step of group DRO.
+    """
+
+    runs: dict[str, list[SeedRun]]
+    tuned: pd.DataFrame
+
+    @property
+    def n_networks(self) -> int:
+        """Networks used."""
+        return sum(run.n_networks for runs in self.runs.values() for run in runs)
+
+    @property
+    def n_trained(self) -> int:
+        """Networks that were trained in this run and not in the cache."""
+        return sum(run.n_trained for runs in self.runs.values() for run in runs)
+
+
+def sweep(
+    worlds: dict[str, spurious.World],
+    n_seeds: int,
+    *,
+    steps: Sequence[float],
+    scratch: Sequence[str] = (),
+    **size,
+) -> Sweep:
+    """Run every seed of every world.
+
+    Parameters
+    ----------
+    worlds : dict of str to World
+    n_seeds : int
+    steps : sequence of float
+        For group DRO; the best on the validation data of a world of its own, drawn
+        with seed 1000, is taken for all seeds.
+    scratch : sequence of str
+        Worlds in which networks are also trained from random weights.
+    **size
+        ``epochs``, ``full`` and ``device`` of `Recipe`.
+    """
+    runs, tuned = {}, {}
+    for name, world in worlds.items():
+        tuned[name] = tune_group_dro(Recipe(world, 1000, **size), steps)
+        best = max(tuned[name], key=tuned[name].get)
+        runs[name] = [
+            run_seed(
+                Recipe(world, seed, dro_step=best, **size), scratch=name in scratch
+            )
+            for seed in range(n_seeds)
+        ]
+    return Sweep(runs, pd.DataFrame.from_dict(tuned, orient="index"))
+
+
+def number_of(run: SeedRun, method: str, number: str) -> float:
+    """One number of a run.
+
+    Parameters
+    ----------
+    run : SeedRun
+    method : str
+        A key of the reports.
+    number : str
+        An attribute of its `Report`, of the report's accuracies or of the run's
+        `Sparsity`; or "group 0" … "group 3".
+    """
+    report = run.reports[method]
+    if number.startswith("group "):
+        return float(report.accuracy.per_group[int(number[-1])])
+    sources = (report, report.accuracy, run.sparsity)
+    for source in sources:
+        if hasattr(source, number):
+            return float(getattr(source, number))
+    raise ValueError(f"unknown number {number!r}: expected a field of Report")
+
+
+def over_seeds(
+    runs: Sequence[SeedRun], method: str, number: str, less: str | None = None
+) -> Estimate:
+    """Mean over seeds of a number, or of its paired difference to a method `less`."""
+    values = np.array([number_of(run, method, number) for run in runs])
+    if less is not None:
+        values -= [number_of(run, less, number) for run in runs]
+    return estimate(values)
+
+
+def share_of_gap(
+    runs: Sequence[SeedRun],
+    method: str,
+    *,
+    start: str = "ERM",
+    goal: str = "balanced data",
+    number: str = "worst",
+) -> np.ndarray:
+    """Share of the way from `start` to `goal` that a method goes, one value a seed."""
+    at, low, high = (
+        np.array([number_of(run, name, number) for run in runs])
+        for name in (method, start, goal)
     )
-    return Head(estimator.coef_[0], float(estimator.intercept_[0]))
+    return (at - low) / (high - low)
+
+
+def table(
+    runs: Sequence[SeedRun], methods: Sequence[str], numbers: dict[str, str]
+) -> pd.DataFrame:
+    """Numbers of reports as "mean ± standard error"; one row a method.
+
+    `numbers` maps column names to attributes, see `over_seeds`.
+    """
+    rows = {}
+    for method in methods:
+        found = {n: over_seeds(runs, method, of) for n, of in numbers.items()}
+        rows[method] = {n: f"{e.mean:.3f} ± {e.stderr:.3f}" for n, e in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def six_images(test: spurious.Images) -> Tensor:
+    """Rows of six test images: two each of the groups in which the cue misleads."""
+    first = [(test.group == k).nonzero()[:2, 0] for k in range(4)]
+    return torch.cat([first[0][:1], first[1], first[2], first[3][:1]])
+
+
+def enter(
+    ledger: Ledger,
+    runs: Sequence[SeedRun],
+    contests: dict[str, tuple[str, ...]],
+) -> pd.DataFrame:
+    """Record a number for each claim, and return the numbers as a table.
+
+    `contests` maps ``"claim"`` or ``"claim/part"`` to the arguments of `over_seeds`
+    after `runs`: method, number and, for a paired difference, the other method.
+    """
+    names, rows = [], []
+    for claim, (method, number, *less) in contests.items():
+        e = over_seeds(runs, method, number, *less)
+        id, _, part = claim.partition("/")
+        ledger.record(id, e, part=part or None)
+        names.append(" − ".join([method, *less]))
+        rows.append([number.replace("_", " "), f"{e.mean:.3f} ± {e.stderr:.3f}"])
+    return pd.DataFrame(rows, index=names, columns=["number", "mean ± s.e."])

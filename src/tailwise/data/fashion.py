@@ -119,6 +119,7 @@ def read_asset(name: str, assets: Path = ASSETS) -> bytes:
     return raw
 
 
+@cache  # the arrays are read-only
 def _read_subset(split: str) -> list[np.ndarray]:
     names = (f"fashion-{split}-{kind}.idx.xz" for kind in ("images", "labels"))
     return [parse_idx(lzma.decompress(read_asset(name))) for name in names]

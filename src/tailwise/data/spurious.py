@@ -77,10 +77,14 @@ class World:
     attributes: tuple[str, str]
     counts: dict[str, tuple[int, int, int, int]]
 
-    def scaled(self, share: float) -> "World":
-        """The same world with fewer training, validation and held-out images."""
+    def scaled(self, share: float, *, val: float | None = None) -> "World":
+        """The same world with a share of its training, validation and held-out images.
+
+        `val` is the share of the validation images, by default `share`.
+        """
+        shares = {"train": share, "val": val or share, "hold": share, "test": 1}
         counts = {
-            split: c if split == "test" else tuple(round(share * n) for n in c)
+            split: tuple(round(shares[split] * n) for n in c)
             for split, c in self.counts.items()
         }
         return replace(self, counts=counts)

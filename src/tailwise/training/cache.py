@@ -1,0 +1,88 @@
+"""Trained networks kept on disk with a checksum, so that each is trained once."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from tailwise import provenance
+from tailwise.data.fashion import ASSETS
+
+
+def folder() -> Path:
+    """Where trained networks are kept.
+
+    ``$TAILWISE_CACHE``; in a checkout ``_build/cache``; elsewhere
+    ``~/.cache/tailwise``.
+    """
+    if chosen := os.environ.get("TAILWISE_CACHE"):
+        return Path(chosen)
+    root = Path(__file__).parents[3]
+    if (root / "book" / "claims").is_dir():
+        return root / "_build" / "cache"
+    return Path.home() / ".cache" / "tailwise"
+
+
+def key(settings: dict, sources: Sequence[ModuleType]) -> str:
+    """Hash of settings, of the modules that turn them into weights, and of the data."""
+    files = [Path(module.__file__) for module in sources]
+    code = provenance.file_hash(*files, ASSETS / "SHA256SUMS")
+    text = json.dumps([settings, code, torch.__version__], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def train_once(
+    model: nn.Module,
+    train: Callable[[nn.Module], object],
+    settings: dict,
+    sources: Sequence[ModuleType],
+) -> bool:
+    """Load a model's weights from the cache, or train it and keep them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Changed in place; in evaluation mode afterwards.
+    train : callable
+        Trains the model in place.
+    settings : dict
+        Plain values that decide the outcome: sizes, seeds, device.
+    sources : sequence of modules
+        Whose code decides the outcome. A change to one of them trains again.
+
+    Returns
+    -------
+    bool
+        Whether it was trained now. A file that fails its checksum is made again.
+    """
+    name = key(settings, sources)
+    weights = folder() / f"{name}.safetensors"
+    checksum = weights.with_suffix(".sha256")
+    if weights.is_file() and checksum.is_file():
+        content = weights.read_bytes()
+        if hashlib.sha256(content).hexdigest() == checksum.read_text().strip():
+            model.load_state_dict(load(content))
+            model.eval()
+            return False
+    train(model)
+    model.eval()
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    content = save(state)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    _write(weights, content)
+    _write(checksum, hashlib.sha256(content).hexdigest().encode())
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)
