@@ -203,6 +203,33 @@ def test_images_without_a_nuisance_do_not_count_in_its_share(world):
     assert study.report(head, other).nuisance_floor == 0.5
 
 
+def test_maps_without_evidence_are_counted_and_left_out(world):
+    clear = study.report(Head(np.array([1.0, 0, 0, 0]), 0.0), world)
+    assert clear.empty_maps == 0
+    # The attribute speaks for label 1 or not at all, the intercept decides for 0.
+    silent = study.report(Head(np.array([0, 1.0, 0, 0]), -5.0), world)
+    assert silent.empty_maps == 1
+    assert np.isnan([silent.object_share, silent.nuisance_share]).all()
+    # Here it decides for 1: only images without the attribute have empty maps.
+    half = study.report(Head(np.array([0, 1.0, 0, 0]), 5.0), world)
+    assert half.empty_maps == (world.splits.test.a == 0).double().mean()
+    assert half.nuisance_share == 1
+    assert np.isnan(half.nuisance_share_0)
+
+
+def test_the_share_on_the_nuisance_is_also_that_of_images_called_label_0(world):
+    for head in some_heads(3):
+        scores = torch.from_numpy(head.scores(world.features["test"]))
+        coef = torch.from_numpy(head.coef)
+        cam = explain.class_activation_map(world.maps, coef, (scores > 0).long())
+        nuisance = cam[:, :, 2:].sum((-2, -1)) / cam.sum((-2, -1))
+        expected = nuisance[scores <= 0].nanmean().item()
+        found = study.report(head, world)
+        # Single precision.
+        assert found.nuisance_share_0 == pytest.approx(expected, rel=1e-5)
+        assert found.nuisance_share_0 != found.nuisance_share
+
+
 # Heads
 
 
@@ -514,6 +541,7 @@ def seeds():
 
 def test_numbers_of_a_run_have_names():
     report = replace(fake([0.9, 0.2, 0.5, 0.1], 3.0), swap_flips=0.3, redraw_flips=0.1)
+    report = replace(report, attribute_gap=-0.4)
     zeros = reports.Sparsity(np.array([0.5, 0.25]), 0.5, 0.8, 0.7, 0.1)
     run = SimpleNamespace(reports={"DFR": report}, sparsity=zeros)
     for k, accuracy in enumerate([0.9, 0.2, 0.5, 0.1]):
@@ -521,14 +549,18 @@ def test_numbers_of_a_run_have_names():
     for number, value in {
         "nuisance_effect": 3,
         "towards_zero": -3,
+        "attribute_gap": -0.4,
+        "attribute_size": 0.4,
         "worst": 0.1,
         "worst_present": 0.2,
         "behind": 0.2 - 0.1,
+        "lost_to_nuisance": 0.5 - 0.1,
         "excess_flips": 0.3 - 0.1,
         "accuracy_train_prior": 0.25,
         "accuracy_balanced": 1.7 / 4,
         "zeros_mean": 0.25,
         "zeros_single": 0.5,
+        "mixed_excess": 0.7 - 0.8,
     }.items():
         assert study.number_of(run, "DFR", number) == pytest.approx(value), number
     with pytest.raises(ValueError, match="unknown number 'beauty'"):
@@ -581,12 +613,12 @@ def test_half_the_way_is_half_the_gap():
 
 
 def test_a_table_has_a_row_a_method(seeds):
-    numbers = {"worst": "worst", "on land": "group 0"}
+    numbers = ["worst", "group 1"]
     found = study.table(seeds, ["DFR", "ERM"], numbers)
     assert list(found.index) == ["DFR", "ERM"]
-    assert list(found.columns) == list(numbers)
+    assert list(found.columns) == ["worst group", "group 1"]
     for method in found.index:
-        for column, number in numbers.items():
+        for column, number in zip(found.columns, numbers):
             e = study.over_seeds(seeds, method, number)
             mean, error = map(float, found.loc[method, column].split(" ± "))
             # Three decimals.
@@ -620,3 +652,27 @@ def test_a_sweep_is_its_runs_with_the_tuned_step():
             assert_equal(report, run.reports[method], method)
     assert found.n_networks == 8
     assert found.n_trained <= 8
+
+
+def test_a_sweep_takes_the_step_that_is_best_on_a_world_of_its_own(monkeypatch):
+    tuned = {"birds": {0.01: 0.2, 0.1: 0.4, 1.0: 0.3}, "skin": {0.01: 0.5, 0.1: 0.0}}
+    asked, ran = [], []
+
+    def tune(recipe, steps):
+        asked.append((recipe.world.name, recipe.seed, steps))
+        return tuned[recipe.world.name]
+
+    def run(recipe, *, scratch):
+        ran.append((recipe.world.name, recipe.seed, recipe.dro_step, scratch))
+        return SimpleNamespace(n_networks=4, n_trained=recipe.seed)
+
+    monkeypatch.setattr(study, "tune_group_dro", tune)
+    monkeypatch.setattr(study, "run_seed", run)
+    steps = (0.01, 0.1, 1.0)
+    found = study.sweep(spurious.WORLDS, 2, steps=steps, scratch=["skin"], epochs=1)
+    assert asked == [("birds", 1000, steps), ("skin", 1000, steps)]
+    birds = [("birds", 0, 0.1, False), ("birds", 1, 0.1, False)]
+    assert ran == [*birds, ("skin", 0, 0.01, True), ("skin", 1, 0.01, True)]
+    assert list(found.runs) == ["birds", "skin"]
+    assert (found.n_networks, found.n_trained) == (16, 2)
+    assert found.tuned.loc["birds"].to_dict() == tuned["birds"]

@@ -47,10 +47,12 @@ def load(name, seed, sets):
     """Draw a world and embed it with its ERM network."""
     world = spurious.WORLDS[name]
     world = P.pick(laptop=world.scaled(0.5, val=0.8), gpu=world)
-    full = P.data == "full"
+    full, epochs = P.data == "full", P.pick(laptop=3, gpu=5)
     g = torch.Generator().manual_seed(seed)
     splits = spurious.draw(world, full=full, generator=g)
-    recipe = Recipe(world, seed=seed, full=full, device=P.device)
+    recipe = Recipe(
+        world, seed, full=full, device=P.device, epochs=epochs
+    )
     return embed(fit(recipe, splits)[0], splits, P.device, sets)
 
 

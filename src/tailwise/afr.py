@@ -25,7 +25,11 @@ class AutomaticFeatureReweighting(LinearHead):
     accuracy, `scores_` [gammas, ridges], becomes `gamma_` and `ridge_`.
     """
 
-    def __init__(self, gammas=(0.0, 2.0, 4.0, 8.0, 16.0), ridges=(1e-3, 1e-2, 1e-1)):
+    def __init__(
+        self,
+        gammas=(0.0, 2.0, 4.0, 8.0, 12.0, 16.0),
+        ridges=(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    ):
         self.gammas = gammas
         self.ridges = ridges
 

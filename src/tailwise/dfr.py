@@ -142,7 +142,7 @@ class DeepFeatureReweighting(LinearHead):
         groups = checked_groups(groups, y, expected_groups)
         self.groups_, self.group_counts_ = np.unique(groups, return_counts=True)
         rng = check_random_state(self.random_state)
-        self.scores_ = self._scoregrid_of(X, target, groups, grid, rng)
+        self.scores_ = self._score_grid(X, target, groups, grid, rng)
         self.C_ = float(grid[self.scores_.argmax()])
         reference = X
         if self.scaler == "reference" and X_reference is not None:
@@ -162,7 +162,7 @@ class DeepFeatureReweighting(LinearHead):
         self.intercept_ = self.heads_.intercept.mean(keepdims=True) - offset
         return self
 
-    def _scoregrid_of(self, X, target, groups, grid, rng) -> np.ndarray:
+    def _score_grid(self, X, target, groups, grid, rng) -> np.ndarray:
         scoring, tuning = np.split(rng.permutation(len(X)), [len(X) // 2])
         counts = (groups[tuning, None] == self.groups_).sum(0)
         if counts.min() < 2:

@@ -41,6 +41,11 @@ class Report:
         Share of the map on the object, and of a flat map.
     nuisance_share, nuisance_floor : float
         The same for the nuisance, over images that have one.
+    nuisance_share_0 : float
+        The same over those that are called label 0.
+    empty_maps : float
+        Share of images without any evidence for the predicted class; the shares leave
+        them out.
     label_gap, attribute_gap : float
         Effect of the label and of the attribute on the score, in standard deviations:
         `explain.neuron_effects` of the score.
@@ -57,6 +62,8 @@ class Report:
     object_floor: float
     nuisance_share: float
     nuisance_floor: float
+    nuisance_share_0: float
+    empty_maps: float
     label_gap: float
     attribute_gap: float
     nuisance_weight: float
@@ -75,6 +82,11 @@ class Report:
     def behind(self) -> float:
         """Worst of the first three groups minus the fourth."""
         return self.worst_present - float(self.accuracy.per_group[3])
+
+    @property
+    def lost_to_nuisance(self) -> float:
+        """Accuracy of label 1 that the nuisance takes away."""
+        return float(self.accuracy.per_group[2] - self.accuracy.per_group[3])
 
     @property
     def attribute_size(self) -> float:
@@ -125,6 +137,8 @@ def report(head: Head, world: Embedded) -> Report:
         on_object.floor.nanmean().item(),
         on_nuisance.share.nanmean().item(),
         on_nuisance.floor.nanmean().item(),
+        on_nuisance.share[predicted == 0].nanmean().item(),
+        (cam.sum((-2, -1)) == 0).double().mean().item(),
         *gaps.flatten().tolist(),
         (weight[attribute > label].sum() / weight.sum()).item(),
     )
@@ -156,6 +170,11 @@ class Sparsity:
     mixed: float
     mixed_kept: float
     C: float
+
+    @property
+    def mixed_excess(self) -> float:
+        """Share of mixed neurons among the kept ones minus that of all."""
+        return self.mixed_kept - self.mixed
 
     @property
     def zeros_mean(self) -> float:

@@ -18,6 +18,30 @@ from tailwise.metrics import Estimate, estimate, group_accuracies
 from tailwise.spurious_reports import Head, Report, Sparsity, own_head, report, sparsity
 from tailwise.spurious_training import Embedded, Recipe, embed, fit
 
+NAMES = {
+    "worst": "worst group",
+    "worst_present": "worst of three present",
+    "behind": "present worst − unseen",
+    "group 0": "group y = 0, a = 0",
+    "group 2": "group y = 1, a = 0",
+    "excess_flips": "flips above the floor",
+    "towards_zero": "patch effect towards benign",
+    "object_share": "map on object",
+    "nuisance_share": "map on nuisance",
+    "attribute_size": "nuisance effect on the score",
+    "nuisance_weight": "weight on nuisance neurons",
+    "accuracy_train_prior": "train-prior mean",
+    "accuracy_test_mean": "test mean",
+    "swap_flips": "nuisance swapped",
+    "redraw_flips": "redraw",
+    "object_floor": "flat map",
+    "nuisance_effect": "patch effect",
+    "nuisance_share_0": "same, called benign",
+    "empty_maps": "empty maps",
+    "zeros_single": "zeros in one head",
+    "zeros_mean": "zeros in the mean head",
+    "mixed_excess": "mixed, kept − all",
+}
 TEST_SETS = ("val", "test", "test_same", "test_swapped")
 
 
@@ -187,7 +211,7 @@ class Sweep:
 
     @property
     def n_networks(self) -> int:
-        """Networks used."""
+        """Networks used, without those that tuned group DRO."""
         return sum(run.n_networks for runs in self.runs.values() for run in runs)
 
     @property
@@ -250,7 +274,10 @@ def number_of(run: SeedRun, method: str, number: str) -> float:
     for source in sources:
         if hasattr(source, number):
             return float(getattr(source, number))
-    raise ValueError(f"unknown number {number!r}: expected a field of Report")
+    raise ValueError(
+        f"unknown number {number!r}: expected a field of Report, GroupAccuracies or "
+        "Sparsity"
+    )
 
 
 def over_seeds(
@@ -280,15 +307,12 @@ def share_of_gap(
 
 
 def table(
-    runs: Sequence[SeedRun], methods: Sequence[str], numbers: dict[str, str]
+    runs: Sequence[SeedRun], methods: Sequence[str], numbers: Sequence[str]
 ) -> pd.DataFrame:
-    """Numbers of reports as "mean ± standard error"; one row a method.
-
-    `numbers` maps column names to attributes, see `over_seeds`.
-    """
+    """Numbers of reports as "mean ± standard error"; one row a method."""
     rows = {}
     for method in methods:
-        found = {n: over_seeds(runs, method, of) for n, of in numbers.items()}
+        found = {NAMES.get(n, n): over_seeds(runs, method, n) for n in numbers}
         rows[method] = {n: f"{e.mean:.3f} ± {e.stderr:.3f}" for n, e in found.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -315,5 +339,5 @@ def enter(
         id, _, part = claim.partition("/")
         ledger.record(id, e, part=part or None)
         names.append(" − ".join([method, *less]))
-        rows.append([number.replace("_", " "), f"{e.mean:.3f} ± {e.stderr:.3f}"])
+        rows.append([NAMES.get(number, number), f"{e.mean:.3f} ± {e.stderr:.3f}"])
     return pd.DataFrame(rows, index=names, columns=["number", "mean ± s.e."])

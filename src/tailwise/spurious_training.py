@@ -81,7 +81,7 @@ def group_dro_loss(step: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def group_balanced(images: spurious.Images, seed: int) -> spurious.Images:
-    """As many images, drawn so that the groups that occur are equally likely."""
+    """As many images, drawn once, so that the groups that occur are equally likely."""
     counts = images.group.bincount(minlength=4).double()
     chance = (1 / counts)[images.group]
     generator = torch.Generator().manual_seed(seed)

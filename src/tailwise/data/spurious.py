@@ -322,7 +322,8 @@ def draw(world: World, *, full: bool = False, generator: torch.Generator) -> Spl
         [(train.y == k).nonzero()[:, 0].repeat(per_label)[:per_label] for k in (0, 1)]
     )
     again = Canvas(*(getattr(canvas, f)[rows] for f in canvas.__dataclass_fields__))
-    balanced = paint(world, again, torch.arange(len(rows)) % 2, g)
+    a = torch.cat([torch.randperm(per_label, generator=g) % 2 for _ in (0, 1)])
+    balanced = paint(world, again, a, g)
     test_canvas, test_a, test = drawn["test"]
     val_canvas, val_a, val = drawn["val"]
     rows = (val.y == 1) & (val_a == 0)
