@@ -1,0 +1,255 @@
+"""Four views of one loss matrix, under any severity law.
+
+Average, worst severity, tail and spread of a member come from its losses on a paired
+test set: every image at every severity. A severity law is a weight per severity, so a
+drift of the law needs no new predictions.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tailwise.data.corruption import Law
+from tailwise.data.corruption import law as severity_law
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """What to show together, float64, one value per member.
+
+    Everything is NaN for a member with a loss that is not finite.
+
+    Attributes
+    ----------
+    accuracy_average : Tensor [...]
+        Severities weighted by the law.
+    accuracy_balanced : Tensor [...]
+        Every severity counted once.
+    accuracy_worst_severity : Tensor [...]
+    per_severity : Tensor [..., 6]
+        Accuracy at each severity.
+    loss_mean, loss_sd : Tensor [...]
+        Under the law; the s.d. divides by the total weight.
+    loss_cvar : Tensor [...]
+        Mean of the worst share 1 - quantile of the losses under the law; the loss on
+        the boundary counts with the part of its weight that is needed.
+    """
+
+    accuracy_average: Tensor
+    accuracy_balanced: Tensor
+    accuracy_worst_severity: Tensor
+    per_severity: Tensor
+    loss_mean: Tensor
+    loss_cvar: Tensor
+    loss_sd: Tensor
+
+
+class _Matrix(NamedTuple):
+    """The parts of a loss matrix that no law changes."""
+
+    accuracy: Tensor  # [..., 6]
+    mean: Tensor  # [..., 6]
+    variance: Tensor  # [..., 6]
+    descending: Tensor  # [..., 6 m]: all losses
+    severity: Tensor  # [..., 6 m]: of those
+
+
+def _summarised(losses: Tensor, correct: Tensor, quantile: float) -> _Matrix:
+    shape = list(losses.shape)
+    if losses.dim() < 2 or shape[-2] != 6 or not losses.numel():
+        raise ValueError(f"losses has shape {shape}: expected [..., 6, m], not empty")
+    if correct.dtype != torch.bool or correct.shape != losses.shape:
+        got = f"correct is {correct.dtype} {list(correct.shape)}"
+        raise ValueError(f"{got}: expected torch.bool {shape}, the shape of losses")
+    if not 0 <= quantile < 1:
+        raise ValueError(f"quantile = {quantile}: expected 0 ≤ quantile < 1")
+    diverged = ~losses.isfinite().all(-1).all(-1)[..., None, None]
+    losses = losses.double().masked_fill(diverged, torch.nan)
+    accuracy = correct.double().masked_fill(diverged, torch.nan).mean(-1)
+    variance, mean = torch.var_mean(losses, -1, correction=0)
+    descending, order = losses.flatten(-2).sort(-1, descending=True)
+    return _Matrix(accuracy, mean, variance, descending, order // shape[-1])
+
+
+def _read(matrix: _Matrix, p: Tensor, quantile: float) -> Dashboard:
+    accuracy, mean, variance, descending, severity = matrix
+    p = p.to(mean.device)
+    loss_mean = (p * mean).sum(-1)
+    # Variance within severities and between them.
+    spread = (p * (variance + (mean - loss_mean[..., None]) ** 2)).sum(-1).sqrt()
+    weight = (p / (descending.shape[-1] / 6))[severity]
+    before = weight.cumsum(-1) - weight
+    taken = torch.minimum(weight, (1 - quantile - before).clamp(min=0))
+    return Dashboard(
+        accuracy_average=(p * accuracy).sum(-1),
+        accuracy_balanced=accuracy.mean(-1),
+        accuracy_worst_severity=accuracy.amin(-1),
+        per_severity=accuracy,
+        loss_mean=loss_mean,
+        loss_cvar=(taken * descending).sum(-1) / taken.sum(-1),
+        loss_sd=spread,
+    )
+
+
+def dashboard(
+    losses: Tensor, correct: Tensor, law: Law, quantile: float = 0.9
+) -> Dashboard:
+    """Summarise losses on a paired test set under a severity law.
+
+    Parameters
+    ----------
+    losses : Tensor [..., 6, m]
+        One loss per severity and test image; leading dimensions are members.
+    correct : Tensor of bool [..., 6, m]
+    law : str or six floats
+        See `tailwise.data.corruption.law`.
+    quantile : float
+        In [0, 1); `loss_cvar` at 0 is the mean.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or a bad law; a loss that is not finite is no error.
+
+    Examples
+    --------
+    >>> losses = torch.arange(6.0)[:, None]
+    >>> view = dashboard(losses, losses < 3, "uniform", quantile=0.75)
+    >>> round(view.loss_mean.item(), 4), round(view.loss_cvar.item(), 4)
+    (2.5, 4.6667)
+    """
+    p = severity_law(law)
+    return _read(_summarised(losses, correct, quantile), p, quantile)
+
+
+def drift(
+    losses: Tensor, correct: Tensor, laws: Tensor, quantile: float = 0.9
+) -> Dashboard:
+    """Dashboards ``[t, ...]`` while the severity law drifts through `laws` ``[t, 6]``.
+
+    The other parameters are those of `dashboard`. A bad law is a ValueError with its
+    time.
+    """
+    rows = []
+    for t, law in enumerate(laws):
+        try:
+            rows.append(severity_law(law))
+        except ValueError as error:
+            raise ValueError(f"laws[{t}]: {error}") from None
+    if not rows:
+        raise ValueError("laws is empty: expected [t, 6]")
+    matrix = _summarised(losses, correct, quantile)
+    views = (vars(_read(matrix, p, quantile)).values() for p in rows)
+    return Dashboard(*(torch.stack(values) for values in zip(*views)))
+
+
+def fit_temperature(
+    logits: Tensor,
+    y: Tensor,
+    weights: Tensor | None = None,
+    *,
+    bounds: tuple[float, float] = (1e-3, 1e3),
+) -> Tensor:
+    """The temperature T of every member that minimises cross-entropy of logits / T.
+
+    Parameters
+    ----------
+    logits : Tensor [..., n, k]
+    y : Tensor of int64
+        Labels; broadcast to ``[..., n]``.
+    weights : Tensor, optional
+        Not negative, broadcast to ``[..., n]``; the mean divides by their sum.
+    bounds : tuple of float
+        T stays within. The lower one is reached where all labels have the largest
+        logit, the upper one where logits point away from the labels on average.
+
+    Returns
+    -------
+    Tensor of float64 [...]
+        NaN for a member with logits that are not finite.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, labels are not in 0 ... k - 1, a member's weights are
+        negative or zero throughout, or the bounds are not positive and in order.
+    """
+    if not 0 < bounds[0] < bounds[1] < math.inf:
+        raise ValueError(f"bounds = {bounds}: expected 0 < low < high, finite")
+    y, weights = _checked_targets(logits, y, weights)
+    finite = logits.isfinite().all(-1).all(-1)
+    z = logits.double().masked_fill(~finite[..., None, None], 0)
+    z = z - z.gather(-1, y[..., None])
+    weights = weights / weights.sum(-1, keepdim=True)
+    low, high = (
+        torch.full(z.shape[:-2], -math.log(t), dtype=z.dtype, device=z.device)
+        for t in reversed(bounds)
+    )
+    # Where the slope keeps its sign, T is at a bound.
+    rises, falls = _slope(z, weights, low.exp())[0], _slope(z, weights, high.exp())[0]
+    low, high = torch.where(falls <= 0, high, low), torch.where(rises > 0, low, high)
+    u, last = torch.zeros_like(low).clamp(low, high), high - low  # u = -log T
+    for _ in range(100):
+        slope, curvature = _slope(z, weights, u.exp())
+        up = slope <= 0  # a lower T is better, or too good to tell
+        low, high = torch.where(up, u, low), torch.where(up, high, u)
+        step = -slope / (curvature * u.exp())
+        new = u + step
+        # Newton's step for log T, or bisection where it is slow or leaves the bracket.
+        newton = (new >= low) & (new <= high) & (step.abs() < last / 2)
+        new = torch.where(newton, new, (low + high) / 2)
+        new = torch.where(step.abs() < 1e-12, u, new)
+        u, last = new, (new - u).abs()
+        if (last < 1e-10).all():
+            break
+    return (-u).exp().masked_fill(~finite, torch.nan)
+
+
+def _slope(z: Tensor, weights: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """First and second derivative in beta = 1 / T of the mean of logsumexp(beta z)."""
+    p = (beta[..., None, None] * z).softmax(-1)
+    mean = (p * z).sum(-1)
+    variance = (p * (z - mean[..., None]) ** 2).sum(-1)
+    return (weights * mean).sum(-1), (weights * variance).sum(-1)
+
+
+def _checked_targets(
+    logits: Tensor, y: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    shape = list(logits.shape)
+    if logits.dim() < 2 or not logits.numel():
+        raise ValueError(f"logits has shape {shape}: expected [..., n, k], not empty")
+    weights = torch.ones(1) if weights is None else weights
+    fitted = []
+    for name, value in (("y", y), ("weights", weights)):
+        try:
+            fitted.append(value.to(logits.device).broadcast_to(shape[:-1]))
+        except RuntimeError:
+            raise ValueError(
+                f"{name} has shape {list(value.shape)}, which does not broadcast to "
+                f"{shape[:-1]}: logits has shape {shape}"
+            ) from None
+    y, weights = fitted[0], fitted[1].double()
+    if y.dtype != torch.int64 or not 0 <= y.min() <= y.max() < shape[-1]:
+        raise ValueError(f"y must hold int64 labels from 0 to {shape[-1] - 1}")
+    if not (weights.isfinite() & (weights >= 0)).all() or (weights.sum(-1) == 0).any():
+        raise ValueError("weights must be finite, not negative, and not all zero")
+    return y, weights
+
+
+def gave_up(loss_mean: Tensor, n_classes: int, within: float = 0.05) -> Tensor:
+    """Whether a mean loss is above (1 - within) ln k: that of a constant prediction.
+
+    A diverged member, NaN, did not give up.
+
+    Examples
+    --------
+    >>> gave_up(torch.tensor([0.1, 0.69, 5.0, torch.nan]), 2).tolist()
+    [False, True, True, False]
+    """
+    if n_classes < 2:
+        raise ValueError(f"n_classes = {n_classes}: expected at least 2")
+    return loss_mean >= (1 - within) * math.log(n_classes)
