@@ -1,0 +1,95 @@
+"""Fashion-MNIST with STEP imbalance: some classes have many images, some have few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tailwise.data import fashion
+
+MAJORITY = ("trouser", "bag", "ankle boot")
+MINORITY = ("dress", "sandal", "sneaker")
+PIXEL_MEAN, PIXEL_SD = 0.286, 0.353
+
+
+@dataclass(frozen=True)
+class Task:
+    """Six classes of clothes, three of them rare; one training set a seed.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    counts : Tensor [k]
+        Training images of each class, majority first.
+    X, val_X : Tensor [S, n, d], [S, m, d]
+        Disjoint draws of training images, 14 x 14 pixels; the validation set is
+        balanced.
+    y, val_y : Tensor [n], [m]
+    test_X, test_y : Tensor [t, d], [t]
+        All test images of these classes.
+    """
+
+    seeds: tuple[int, ...]
+    counts: Tensor
+    X: Tensor
+    y: Tensor
+    val_X: Tensor
+    val_y: Tensor
+    test_X: Tensor
+    test_y: Tensor
+
+
+def _pixels(images) -> Tensor:
+    x = torch.as_tensor(images).float().unsqueeze(1) / 255
+    return (F.avg_pool2d(x, 2).flatten(1) - PIXEL_MEAN) / PIXEL_SD
+
+
+def draw(
+    seeds: Sequence[int],
+    n_major: int,
+    n_minor: int,
+    *,
+    n_val: int = 100,
+    full: bool = False,
+    device: str = "cpu",
+) -> Task:
+    """Draw a task: `n_major` and `n_minor` training images of each class.
+
+    Raises a ValueError for fewer than one image of a class, or more than there are.
+    """
+    train, test = (fashion.load(split, full=full) for split in ("train", "test"))
+    sizes = [n_major] * len(MAJORITY) + [n_minor] * len(MINORITY)
+    classes = [fashion.CLASSES.index(name) for name in MAJORITY + MINORITY]
+    rows = [torch.as_tensor((train.labels == c).nonzero()[0]) for c in classes]
+    most = min(map(len, rows)) - 1
+    if not len(seeds) or not 1 <= n_val <= most:
+        given = f"seeds, n_val are {list(seeds)}, {n_val}"
+        raise ValueError(f"{given}: expected one seed at least, and 1 to {most}")
+    most = most + 1 - n_val
+    for name, n in (("n_major", n_major), ("n_minor", n_minor)):
+        if not 1 <= n <= most:
+            raise ValueError(f"{name} is {n}: expected 1 to {most} images of a class")
+    X, V = [], []
+    for seed in seeds:
+        g = torch.Generator().manual_seed(seed)
+        mixed = [r[torch.randperm(len(r), generator=g)] for r in rows]
+        picked = torch.cat([r[:n] for r, n in zip(mixed, sizes)])
+        X.append(_pixels(train.images[picked]))
+        V.append(_pixels(train.images[torch.cat([r[-n_val:] for r in mixed])]))
+    held = [torch.as_tensor((test.labels == c).nonzero()[0]) for c in classes]
+
+    def labels(counts) -> Tensor:
+        return torch.arange(len(sizes)).repeat_interleave(torch.tensor(counts))
+
+    found = (
+        torch.tensor(sizes, dtype=torch.float64),
+        torch.stack(X),
+        labels(sizes),
+        torch.stack(V),
+        labels([n_val] * len(sizes)),
+        _pixels(test.images[torch.cat(held)]),
+        labels([len(r) for r in held]),
+    )
+    return Task(tuple(seeds), *(x.to(device) for x in found))
