@@ -156,3 +156,17 @@ def dumps(notebook) -> str:
         for key in ("execution", "collapsed", "trusted"):
             cell.metadata.pop(key, None)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
+
+
+def write_asset(folder: Path, name: str, content: bytes) -> None:
+    """Write a shipped file whole or not at all, and its line in SHA256SUMS."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}"
+    temporary.write_bytes(content)
+    os.replace(temporary, folder / name)
+    sums = folder / "SHA256SUMS"
+    lines = sums.read_text("utf-8").splitlines() if sums.exists() else []
+    kept = [line for line in lines if line.split()[1] != name]
+    kept.append(f"{hashlib.sha256(content).hexdigest()}  {name}")
+    kept.sort(key=lambda line: line.split()[1])
+    write(sums, "\n".join(kept) + "\n")

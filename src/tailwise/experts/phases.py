@@ -1,0 +1,245 @@
+"""The training phases of one expert, and two baselines under the same loss.
+
+1. `phase_one`: shared prompts, adapters and head, with logit adjustment (our choice).
+2. `phase_two`: group prompts, keys and head, all else frozen; two samplers, A-GCL and
+   key matching, as in the released code of LPT.
+
+The third phase fits a `tailwise.experts.scorer.Scorer` on the scores of all experts.
+Experts are trained in place, deterministically for a given generator. The backbone
+stays as it is.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from tailwise.experts.clouded import agcl
+from tailwise.experts.expert import Expert
+from tailwise.experts.modules import seeded
+from tailwise.experts.samplers import class_balanced, instance_balanced
+from tailwise.experts.training import (
+    DEFAULTS,
+    Augment,
+    History,
+    Progress,
+    Settings,
+    check_data,
+    feed,
+    fit,
+)
+from tailwise.losses import adjusted_cross_entropy, log_priors
+
+
+def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:
+    offset = log_priors(counts.cpu(), tau)
+    return lambda logits, y: adjusted_cross_entropy(logits, y, offset=offset)
+
+
+def phase_one(
+    expert: Expert,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings = DEFAULTS,
+    augment: Augment | None = None,
+    cached: bool = False,
+    progress: Progress | None = None,
+) -> History:
+    """Train shared prompts, adapters and head, with logit adjustment.
+
+    Parameters
+    ----------
+    expert : Expert
+        Without group prompts. An expert that has a head alone is a linear probe.
+    images : Tensor [n, ...]
+        As the backbone takes them.
+    labels : Tensor [n]
+        Each of the head's classes at least once.
+    generator : torch.Generator
+        A CPU generator: batches and augmentation follow from it.
+    settings : Settings
+    augment : callable, optional
+        ``augment(images, generator)``, applied to each batch.
+    cached : bool
+        Compute once what comes before anything trained; without augment only.
+    progress : callable, optional
+        ``progress(steps_done, loss)``, called after each step.
+    """
+    if expert.groups is not None:
+        raise ValueError("expert has group prompts: expected none before phase 2")
+    counts = check_data(expert, images, labels)
+    expert.backbone.freeze()
+    expert.requires_grad_(False)
+    loss = _adjusted(counts, settings.tau)
+    rows = instance_balanced(labels, settings.batch, generator=generator)
+    start = 0 if expert.beside else expert.depth
+    given = dict(generator=generator, augment=augment, cached=cached)
+    inputs = feed(expert, images, start, **given)
+
+    def batch_loss(step: int) -> Tensor:
+        chosen = next(rows)
+        x, _ = inputs(chosen)
+        return loss(expert.head(expert.embed(x, start).features), labels[chosen])
+
+    losses = fit(
+        expert.beside, batch_loss, settings, head=expert.head, progress=progress
+    )
+    return History(losses)
+
+
+def linear_probe(expert: Expert, images: Tensor, labels: Tensor, **options) -> History:
+    """Train the head of the plain backbone, with the loss of `phase_one`.
+
+    The expert has neither prompts nor adapters; options as in `phase_one`.
+    """
+    for name in ("shared", "adapters"):
+        if getattr(expert, name) is not None:
+            raise ValueError(f"expert has {name}: expected a head alone")
+    return phase_one(expert, images, labels, **options)
+
+
+def full_fine_tuning(
+    expert: Expert,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings = DEFAULTS,
+    augment: Augment | None = None,
+    progress: Progress | None = None,
+) -> tuple[Expert, History]:
+    """Train a copy of backbone and head alone, with the loss of `phase_one`.
+
+    Parameters as there. The expert that is returned has its own, frozen backbone; the
+    one that is given stays as it is.
+    """
+    counts = check_data(expert, images, labels)
+    backbone = expert.backbone.thawed_copy()
+    tuned = Expert(backbone, copy.deepcopy(expert.head))
+    loss = _adjusted(counts, settings.tau)
+    rows = instance_balanced(labels, settings.batch, generator=generator)
+
+    def batch_loss(step: int) -> Tensor:
+        chosen = next(rows)
+        batch = images[chosen]
+        batch = batch if augment is None else augment(batch, generator)
+        return loss(tuned(batch), labels[chosen])
+
+    # The backbone may have dropout, which draws from torch's own random state.
+    with seeded(generator):
+        losses = fit(
+            [backbone.module], batch_loss, settings, head=tuned.head, progress=progress
+        )
+    backbone.freeze()
+    return tuned, History(losses)
+
+
+def dual_rows(
+    labels: Tensor, settings: Settings, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Endless indices ``[2, batch / 2]``: class-balanced, then instance-balanced."""
+    half = settings.batch // 2
+    balanced = class_balanced(
+        labels, half, generator=generator, per_class=settings.per_class
+    )
+    natural = instance_balanced(labels, half, generator=generator)
+    while True:
+        yield torch.stack([next(balanced), next(natural)])
+
+
+def dual_loss(
+    cosines: Tensor,
+    labels: Tensor,
+    match: Tensor,
+    counts: Tensor,
+    step: int,
+    settings: Settings,
+    *,
+    scale: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Loss of a class-balanced half, and with a falling weight of the other.
+
+    Each is A-GCL minus ``key_weight`` times the mean of summed cosines between a query
+    and its keys. The weight falls per step, in the released code of LPT per epoch.
+
+    Parameters
+    ----------
+    cosines : Tensor [2 h, k]
+        The class-balanced half first.
+    labels : Tensor [2 h]
+    match : Tensor [2 h, top]
+        Cosines with the chosen keys.
+    counts : Tensor [k]
+    step : int
+        0 to ``settings.steps - 1``.
+    """
+    gammas = (settings.gammas_class, settings.gammas_instance)
+    halves = zip(*(part.chunk(2) for part in (cosines, labels, match)), gammas)
+    found = [
+        agcl(
+            cos,
+            y,
+            counts,
+            generator=generator,
+            cloud=settings.cloud,
+            margin=settings.margin,
+            scale=scale,
+            gamma_pos=gamma_pos,
+            gamma_neg=gamma_neg,
+            smoothing=settings.smoothing,
+        )
+        - settings.key_weight * keys.sum(-1).mean()
+        for cos, y, keys, (gamma_pos, gamma_neg) in halves
+    ]
+    return found[0] + settings.instance_weight * (1 - step / settings.steps) * found[1]
+
+
+def phase_two(
+    expert: Expert,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings = DEFAULTS,
+    augment: Augment | None = None,
+    cached: bool = False,
+    progress: Progress | None = None,
+) -> History:
+    """Train group prompts, keys and head; shared prompts and adapters are frozen.
+
+    Parameters as in `phase_one`, for an expert after `add_groups`. The class counts
+    must differ. The history tells how often each entry of the pool was chosen.
+    """
+    groups = expert.groups
+    if groups is None:
+        raise ValueError("expert has no group prompts: expected add_groups before")
+    counts = check_data(expert, images, labels)
+    expert.backbone.freeze()
+    expert.requires_grad_(False)
+    rows, start = dual_rows(labels, settings, generator), expert.group_start
+    given = dict(generator=generator, augment=augment, cached=cached)
+    inputs = feed(expert, images, start, **given)
+    usage = torch.zeros(len(groups.keys), dtype=torch.long, device=groups.keys.device)
+
+    def batch_loss(step: int) -> Tensor:
+        chosen = next(rows).flatten()
+        x, queries = inputs(chosen)
+        out = expert.embed(x, start, queries)
+        usage.add_(out.chosen.flatten().bincount(minlength=len(usage)))
+        return dual_loss(
+            expert.head.cosines(out.features),
+            labels[chosen],
+            out.match,
+            counts,
+            step,
+            settings,
+            scale=expert.head.scale,
+            generator=generator,
+        )
+
+    losses = fit([groups], batch_loss, settings, head=expert.head, progress=progress)
+    return History(losses, usage)

@@ -1,0 +1,265 @@
+"""Chapter 4's experiment: two pretrained experts on one split of GlyphNames.
+
+Everything that is trained starts from the same pair of frozen experts, sees the same
+images and takes the same number of steps. `Split` holds logits, so that any number of
+the chapter is a function of them.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from tailwise.data.glyphs import Task
+from tailwise.experts import phases, pretrained
+from tailwise.experts.backbones import as_backbone
+from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
+from tailwise.experts.joint import train_jointly
+from tailwise.experts.scorer import (
+    INPUTS,
+    Scorer,
+    fit_scorer,
+    mean_logits,
+    mean_probabilities,
+    mix,
+)
+from tailwise.experts.training import Settings
+
+KINDS = pretrained.KINDS
+SETS = ("train", "val", "test", "test_unseen")
+SETTINGS = Settings(steps=100)
+RATES = (5e-4, 1e-3, 2e-3)  # of full fine-tuning
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A visual and a language expert of one pretraining seed."""
+
+    visual: torch.nn.Module
+    language: torch.nn.Module
+    text: torch.nn.Module
+
+    def fresh(
+        self, kind: str, task: Task, seed: int, *, head: str | None = None, **parts
+    ) -> Expert:
+        """An untrained expert whose head starts at class means or at names.
+
+        `head` may be "means", "text" or "random"; by default "means" for the visual
+        and "text" for the language expert. Other parameters as in `make_expert`.
+        """
+        heads = ("means", "text", "random")
+        head = head or ("means" if kind == "visual" else "text")
+        if head not in heads or (kind, head) == ("visual", "text"):
+            raise ValueError(f"head is {head!r} for {kind}: expected one of {heads}")
+        backbone = as_backbone(getattr(self, kind))
+        made = make_expert(
+            backbone, len(task.counts), generator=_generator(seed, kind), **parts
+        )
+        if head == "text":
+            made.head.init_text(self.text.encode(task.names).detach())
+        elif head == "means":
+            features = in_chunks(backbone.module, task.train.images)
+            made.head.init_means(features, task.train.labels)
+        return made
+
+
+def load_pair(seed: int = 0, **options) -> Pair:
+    """Load both experts; options as in `pretrained.load`."""
+    visual = pretrained.load("visual", seed, **options)
+    return Pair(visual, *pretrained.load("language", seed, **options))
+
+
+def _generator(seed: int, *purpose: str) -> torch.Generator:
+    """Random numbers for one purpose; those of other purposes do not move them."""
+    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
+
+
+@dataclass
+class Split:
+    """What one split gave.
+
+    Attributes
+    ----------
+    task : Task
+    logits : dict of str to dict of str to Tensor [n, 60]
+        By method, then by set: "train", "val", "test" or "test_unseen".
+    weights : dict of str to Tensor [n, 2]
+        The scorers' weights of visual and language expert on the test images.
+    usage : dict of str to Tensor [pool]
+        By expert, how often each group prompt was chosen in phase 2.
+    rates : dict of str to float
+        Rates of full fine-tuning, chosen on validation images.
+    """
+
+    task: Task
+    logits: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
+    usage: dict = field(default_factory=dict)
+    rates: dict = field(default_factory=dict)
+
+    def accuracy(self, method: str, on: str = "test") -> dict[str, float]:
+        """Accuracy in all, many, medium and few classes; the sets are balanced."""
+        part = getattr(self.task, on)
+        right = (self.logits[method][on].argmax(-1) == part.labels).double()
+        of = {"all": torch.ones_like(self.task.few)}
+        of |= {name: getattr(self.task, name) for name in ("many", "medium", "few")}
+        return {
+            name: right[classes[part.labels]].mean().item()
+            for name, classes in of.items()
+        }
+
+
+def _everywhere(task: Task, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    return {name: function(getattr(task, name).images) for name in SETS}
+
+
+def _keep(split: Split, method: str, expert: Expert) -> None:
+    split.logits[method] = _everywhere(split.task, lambda x: scores(expert, x))
+
+
+def _mixtures(split: Split, of: str, seed: int) -> None:
+    """Plain means of both experts, and the scorers after all phases."""
+    pair = [split.logits[f"{kind}, {of}"] for kind in KINDS]
+    both = {name: torch.stack([logits[name] for logits in pair]) for name in SETS}
+    for name, combine in (
+        ("mean of logits", mean_logits),
+        ("mean of probabilities", mean_probabilities),
+    ):
+        split.logits[f"{name}, {of}"] = {k: combine(x) for k, x in both.items()}
+    if of != "phase 2":
+        return
+    for inputs in INPUTS:
+        generator = _generator(seed, inputs)
+        scorer = Scorer(2, both["train"].shape[-1], generator=generator, inputs=inputs)
+        labels = split.task.train.labels
+        fit_scorer(scorer, both["train"], labels, generator=generator)
+        with torch.no_grad():
+            weights = {name: scorer(x) for name, x in both.items()}
+        split.weights[inputs] = weights["test"]
+        split.logits[f"scorer, {inputs}"] = {
+            name: mix(x, weights[name]) for name, x in both.items()
+        }
+
+
+def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
+    train = split.task.train
+    experts = [pair.fresh(kind, split.task, seed) for kind in KINDS]
+    for expert in experts:
+        add_groups(expert, train.images, generator=_generator(seed, "groups"))
+    generator = _generator(seed, "joint")
+    scorer = Scorer(2, len(split.task.counts), generator=generator)
+    train_jointly(
+        experts,
+        scorer,
+        train.images,
+        train.labels,
+        generator=generator,
+        settings=replace(settings, steps=2 * settings.steps),
+    )
+    for kind, expert in zip(KINDS, experts):
+        _keep(split, f"{kind}, joint", expert)
+    both = [split.logits[f"{kind}, joint"] for kind in KINDS]
+    split.logits["scorer, joint"] = {}
+    for name in SETS:
+        stacked = torch.stack([logits[name] for logits in both])
+        with torch.no_grad():
+            mixed = mix(stacked, scorer(stacked))
+        split.logits["scorer, joint"][name] = mixed
+
+
+def choose_rates(
+    pair: Pair,
+    task: Task,
+    seed: int,
+    *,
+    settings: Settings = SETTINGS,
+    rates: Sequence[float] = RATES,
+) -> dict[str, float]:
+    """Rate of full fine-tuning with the best validation accuracy, for each expert."""
+    found = {kind: {} for kind in KINDS}
+    for kind in KINDS:
+        for rate in rates:
+            tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rate))
+            right = scores(tuned, task.val.images).argmax(-1) == task.val.labels
+            found[kind][rate] = right.double().mean().item()
+    return {kind: max(each, key=each.get) for kind, each in found.items()}
+
+
+def _tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
+    start = pair.fresh(kind, task, seed, tokens=0, adapter=0)
+    tuned, _ = phases.full_fine_tuning(
+        start,
+        task.train.images,
+        task.train.labels,
+        generator=_generator(seed, kind, "full"),
+        settings=settings,
+    )
+    return tuned
+
+
+def run(
+    pair: Pair,
+    task: Task,
+    seed: int,
+    rates: dict[str, float],
+    *,
+    settings: Settings = SETTINGS,
+    joint: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> Split:
+    """Train and mix everything on one split.
+
+    Parameters
+    ----------
+    pair : Pair
+    task : Task
+    seed : int
+        Of prompts, heads and batches.
+    rates : dict of str to float
+        Full fine-tuning's rate for each expert, from `choose_rates` on another task.
+    settings : Settings
+    joint : bool
+        Also train all modules at once, in as many steps as the first two phases.
+    progress : callable, optional
+        Called with the name of each method when it is done.
+    """
+    split, data = Split(task, rates=rates), (task.train.images, task.train.labels)
+    tell = progress or (lambda name: None)
+    for kind in KINDS:
+        plain = dict(tokens=0, adapter=0)
+        start = pair.fresh(kind, task, seed, **plain)
+        known = "names" if kind == "language" else "class means"
+        _keep(split, f"{kind}, {known}", start)
+        for name, tau, head in (
+            ("probe", 1.0, None),
+            ("probe with CE", 0.0, None),
+            ("probe, random head", 1.0, "random"),
+        ):
+            probe = pair.fresh(kind, task, seed, head=head, **plain)
+            given = replace(settings, tau=tau)
+            options = dict(generator=_generator(seed, kind, "probe"), cached=True)
+            phases.linear_probe(probe, *data, settings=given, **options)
+            _keep(split, f"{kind}, {name}", probe)
+        tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
+        _keep(split, f"{kind}, full", tuned)
+        tell(f"{kind}, full")
+        expert = pair.fresh(kind, task, seed)
+        options = dict(settings=settings, cached=True)
+        generator = _generator(seed, kind, "phase 1")
+        phases.phase_one(expert, *data, generator=generator, **options)
+        _keep(split, f"{kind}, phase 1", expert)
+        add_groups(expert, data[0], generator=_generator(seed, kind, "groups"))
+        generator = _generator(seed, kind, "phase 2")
+        history = phases.phase_two(expert, *data, generator=generator, **options)
+        split.usage[kind] = history.usage
+        _keep(split, f"{kind}, phase 2", expert)
+        tell(f"{kind}, phase 2")
+    for of in ("probe", "full", "phase 1", "phase 2"):
+        _mixtures(split, of, seed)
+    if joint:
+        _joint(split, pair, seed, settings)
+        tell("joint")
+    return split
