@@ -249,19 +249,15 @@ early = geometry.train_ufm(grid_counts, configs, d=20, steps=300)
 hit = study.slowest_margin_is_predicted(early).reshape(28, -1).mean(0)
 ledger.record("ch5.slowest_margin", estimate(hit))
 by_ratio = early.error_w[:, -1].log10().view(2, 14, -1).mean(1)
-ledger.record(
-    "ch5.slower_with_ratio",
-    estimate((by_ratio[1] - by_ratio[0]).numpy()),
-)
+slower = estimate((by_ratio[1] - by_ratio[0]).numpy())
+ledger.record("ch5.slower_with_ratio", slower)
 print(f"margin predicted in {estimate(hit)} of the settings")
 for kind, R in (("ldt", 10), ("cdt", 10), ("cdt", 100)):
     n = geometry.step_counts(5, 5, R)
     half = geometry.temperatures(n, 0.5)
     dual = geometry.multipliers(n, half, kind)
-    print(
-        f"{kind}, R = {R}: two majority {dual[0, 1]:.1e},",
-        f"two minority {dual[9, 8]:.1e}",
-    )
+    print(f"{kind}, R = {R}: two majority {dual[0, 1]:.1e},", end=" ")
+    print(f"two minority {dual[9, 8]:.1e}")
 
 # %% [markdown]
 # For CDT at $\gamma=1/2$ the multiplier between two majority classes is the smallest by far: those are the points off the curve above.
@@ -284,8 +280,8 @@ ledger.record("ch5.ridge_ratio", plain)
 gap = np.abs(np.log(exact / fitted)).max()
 ledger.record("ch5.ridge_exact", gap)
 print(f"plain cross-entropy: {exact[3]:.2f} with the ridge,", end=" ")
-print(f"{limit[3]:.2f} in the limit; solved and trained differ by")
-print(f"at most {gap:.1e} (difference of logs)")
+print(f"{limit[3]:.2f} in the limit")
+print(f"solved and trained differ by at most {gap:.1e} (logs)")
 
 # %%
 ridges = np.logspace(-7, -2.4, 26)
@@ -349,21 +345,18 @@ assisted = {
     for name in ("CE", "LDT 1/2", "CDT 1/2")
 }
 features, ordinary = networks.FEATURES, networks.ORDINARY
+every = five | more | assisted
 runs = {
-    "R = 10": networks.train(
-        tasks[10], five | more | assisted, features
-    ),
+    "R = 10": networks.train(tasks[10], every, features),
     "R = 100": networks.train(tasks[100], five, features),
     "R = 10, ordinary": networks.train(tasks[10], five, ordinary),
     "R = 100, ordinary": networks.train(tasks[100], five, ordinary),
 }
 lost = sum(int(r.diverged.sum()) for r in runs.values())
 fits = min(r.train_accuracy.min() for r in runs.values())
-print(
-    f"{sum(r.diverged.numel() for r in runs.values())} networks,",
-    end=" ",
-)
-print(f"{lost} diverged; training accuracy at least {fits:.3f}")
+total = sum(r.diverged.numel() for r in runs.values())
+print(f"{total} networks, {lost} diverged;", end=" ")
+print(f"training accuracy at least {fits:.3f}")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Left: distance of classifiers to the limit over epochs; plain, additive and LDT stop at a distance, assisted cross-entropy and LDT one half with weights go on towards zero. Right: distances at the end for eight losses; the distance to the exact ridge solution is close to zero where that to the limit is not."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.7))
@@ -429,10 +422,8 @@ parts = {
         k: study.gain(ten, k, "CE") for k in ("LDT 1/2", "CDT 1/2")
     },
 }
-for claim, other in (
-    ("weights_rescue", "CE"),
-    ("beats_additive", "LA"),
-):
+rivals = {"weights_rescue": "CE", "beats_additive": "LA"}
+for claim, other in rivals.items():
     parts[f"ch5.{claim}"] = {
         k: study.gain(run, both, other) for k, run in hundred.items()
     }
@@ -569,9 +560,7 @@ plain, _ = geometry.predicted_grams(counts, torch.ones(6), "ldt")
 print(f"distance to the limit {geometry.gram_error(gram, plain):.2f},")
 lengths, cosines = geometry.norms_and_cosines(gram)
 print("lengths of your classifiers:", lengths.numpy().round(2))
-print(
-    "largest cosine:", round((cosines - torch.eye(6)).max().item(), 2)
-)
+print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 
 # %% [markdown]
 # A checklist for the pilot:
