@@ -1,8 +1,11 @@
 # %% [markdown]
 # # Scoreboard
 #
-# Every claim of every chapter, with the verdict that this machine computed last and the one recorded with the book.
-# A number is a measured value ± one standard error; verdicts use two.
+# Every claim of every chapter, beside every run that measured it.
+# A claim leads to the cell of its chapter that measured it.
+# The interval is two standard errors on each side; a number without one was computed exactly or once.
+# *n* counts independent repetitions: seeds, sets or networks.
+# The verdict is computed from the number and its limit, never typed; [the front page](index.md#what-a-verdict-means) says how.
 
 # %% tags=["remove-cell"]
 import importlib.util
@@ -16,31 +19,16 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
 
 # %% tags=["remove-input"]
-from tailwise import claims, profiles, scoreboard
-
-try:
-    from myst_nb import glue
-except ImportError:  # Colab and plain scripts
-
-    def glue(name, value, display=True):
-        """Do without the book's text substitution."""
-
+from tailwise import full_table, profiles, scoreboard
 
 P = profiles.current()
-headline = scoreboard.headline(P.name)
-glue("headline", headline, display=False)
-print(textwrap.fill(headline, 72))
+print(textwrap.fill(scoreboard.headline(P.name), 72))
 
 # %% tags=["remove-input"]
-scoreboard.full_table(P.name)
+full_table.full_table(P.name)
 
 # %% [markdown]
 # ## Where the numbers come from
 #
 # A run writes its versions, device, time and the hash of the source code beside its numbers.
-# A profile without a record says "not recorded yet".
-
-# %% tags=["remove-input"]
-for key in claims.chapters():
-    print(claims.load(key).title)
-    print(scoreboard.minutes(key, *profiles.PROFILES))
+# What each run cost is on [Performance](performance.ipynb).

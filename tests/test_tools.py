@@ -111,6 +111,7 @@ def test_an_unchanged_book_is_not_executed_again(book, capsys):
         ("src/package/__pycache__/module.pyc", True, True),
         ("book/results/laptop/ch1.json", True, False),
         ("_build/results/laptop/ch1.json", True, False),
+        ("book/results/bench/heads.json", True, False),
         ("book/results/gpu/ch1.json", False, False),
         ("book/chapters/1_tiny.py", False, True),
         ("book/claims/ch1.yml", False, False),
@@ -310,6 +311,30 @@ def test_other_profiles_record_their_numbers_only(book, monkeypatch):
     assert record.record(Book(book.root, "gpu")) == []
     assert (book.source / "results/gpu/ch1.json").exists()
     assert (book.source / "chapters/1_tiny.ipynb").read_bytes() == before
+
+
+def medians(unit: str, ours: float, loop: float) -> dict:
+    both = {f"median_{unit}": {"batched": ours, "looped": loop}}
+    return both | {"ratio": loop / ours, "largest_difference": 1e-7, "steps": 40}
+
+
+def test_a_benchmark_is_recorded_as_its_comparisons(book):
+    write(book.root / "benchmarks/heads.py", '"""Chapter 1: heads.\n\nMore."""\n')
+    outcome = {"provenance": {"device": "CPU"}, "networks": {"mlp": {}, "cnn": {}}}
+    outcome["networks"]["mlp"] = medians("us", 2.0, 8.0)
+    write(book.build / "benchmarks/heads.json", json.dumps(outcome))
+    record.record_benchmarks(book)
+    kept = json.loads((book.source / "results/bench/heads.json").read_text())
+    assert kept == {
+        "title": "Chapter 1: heads",
+        "comparisons": [
+            {"case": "mlp", "unit": "us", "ours": 2.0, "loop": 8.0, "ratio": 4.0}
+            | {"difference": 1e-7}
+        ],
+        "provenance": {"device": "CPU"},
+    }
+    plain = record.comparisons(medians("s", 1.0, 3.0))
+    assert [(found["case"], found["unit"]) for found in plain] == [("", "s")]
 
 
 def test_a_readme_without_its_markers_is_refused():

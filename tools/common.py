@@ -75,7 +75,7 @@ class Book:
         if py in self.pages():
             reads += [self.results, *recorded]
         else:  # "At scale" shows the records of larger runs, never this profile's own
-            own = ("laptop", self.profile)
+            own = ("bench", "laptop", self.profile)
             reads += [folder for folder in recorded if folder.name not in own]
         return f"{self.profile} {fingerprint(*reads)}"
 

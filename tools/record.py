@@ -1,9 +1,12 @@
 """Make this machine's last run the recorded one, to be committed.
 
-Its records go to book/results/<profile>. At the laptop profile the executed notebooks
-become the committed ones too. Then the README's table of verdicts is drawn again.
+Its records go to book/results/<profile>, and what `make bench` measured to
+book/results/bench. At the laptop profile the executed notebooks become the committed
+ones too. Then the README's table of verdicts is drawn again.
 """
 
+import ast
+import json
 import re
 import sys
 from pathlib import Path
@@ -19,6 +22,43 @@ def record_results(book: Book) -> None:
     for record in sorted(book.results.glob("*.json")):
         text = record.read_text(encoding="utf-8")
         write(book.source / "results" / book.profile / record.name, text)
+
+
+def record_benchmarks(book: Book) -> None:
+    """Keep of each benchmark what the performance page shows.
+
+    A comparison is any part of a benchmark's outcome that holds a ``ratio``, medians of
+    ``batched`` and ``looped``, and the ``largest_difference`` of their results.
+    """
+    for path in sorted((book.build / "benchmarks").glob("*.json")):
+        script = book.root / "benchmarks" / f"{path.stem}.py"
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+        about = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
+        kept = {
+            "title": about.split("\n")[0].rstrip("."),
+            "comparisons": comparisons(outcome),
+            "provenance": outcome["provenance"],
+        }
+        text = json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write(book.source / "results" / "bench" / path.name, text)
+
+
+def comparisons(outcome: dict, case: str = "") -> list[dict]:
+    """Every comparison in a benchmark's outcome, named by the key it lies under."""
+    if "ratio" not in outcome:
+        below = {key: part for key, part in outcome.items() if isinstance(part, dict)}
+        return [found for key in below for found in comparisons(below[key], key)]
+    (key,) = (key for key in outcome if key.startswith("median_"))
+    return [
+        {
+            "case": case,
+            "unit": key.removeprefix("median_"),
+            "ours": outcome[key]["batched"],
+            "loop": outcome[key]["looped"],
+            "ratio": outcome["ratio"],
+            "difference": outcome["largest_difference"],
+        }
+    ]
 
 
 def record_notebooks(book: Book, notebooks: list[Path]) -> None:
@@ -42,6 +82,7 @@ def record(book: Book) -> list[str]:
     if on_laptop:
         record_notebooks(book, book.chapters())
     record_results(book)
+    record_benchmarks(book)
     if on_laptop:
         # The pages show the recorded results, which have just changed.
         if failures := execute.run(book):

@@ -2,8 +2,9 @@
 
 python tools/stage.py [--executed] [--no-build]
 
-The stage holds the two configuration files and book/. With --executed each notebook is
-this machine's executed one where that is up to date, else the committed one.
+The stage holds the two configuration files and book/, with its computed parts filled
+in. With --executed each notebook is this machine's executed one where that is up to
+date, else the committed one.
 """
 
 import argparse
@@ -11,9 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from common import Book, fingerprint, write
+from dress import dress
+from finish import finish
 
 
 def lay_out(book: Book, executed: bool) -> Path:
@@ -32,10 +36,14 @@ def lay_out(book: Book, executed: bool) -> Path:
     return stage
 
 
-def build(book: Book) -> int:
-    """Build the HTML strictly unless the stage is the one last built."""
+def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int:
+    """Build the HTML strictly unless the stage is the one last built.
+
+    `finish` changes the pages of a site before it replaces the last one.
+    """
     stage, html, stamp = (book.build / name for name in ("stage", "html", "html.key"))
-    key = fingerprint(stage, book.root / "src", book.root / "constraints.txt")
+    sources = (book.root / name for name in ("src", "tools", "constraints.txt"))
+    key = fingerprint(stage, *sources)
     index = html / "index.html"
     if not (index.exists() and stamp.exists() and stamp.read_text() == key):
         # Built beside and moved into place: a failed build leaves the last good book,
@@ -50,6 +58,8 @@ def build(book: Book) -> int:
         if done.returncode:
             print(done.stdout)
             return done.returncode
+        if finish:
+            finish(book, site / "_build" / "html")
         shutil.rmtree(html, ignore_errors=True)
         os.replace(site / "_build" / "html", html)
         shutil.rmtree(site)
@@ -64,8 +74,8 @@ def main() -> int:
     parser.add_argument("--no-build", action="store_true", help="lay out only")
     options = parser.parse_args()
     book = Book.here()
-    lay_out(book, options.executed)
-    return 0 if options.no_build else build(book)
+    dress(book, lay_out(book, options.executed))
+    return 0 if options.no_build else build(book, finish)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,32 @@ document.addEventListener("DOMContentLoaded", () => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });
 
+// The scoreboard's menus. Without this script every claim is shown, and no menu.
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector(".board-filter");
+  if (!form) return;
+  const claims = [...document.querySelectorAll(".board tbody")];
+  const chapter = (claim) => claim.closest("section").dataset.chapter;
+  const show = () => {
+    const { chapter: key, verdict, origin } = Object.fromEntries(new FormData(form));
+    for (const claim of claims)
+      claim.hidden = Boolean(
+        (key && chapter(claim) !== key) ||
+          (verdict && !claim.dataset.verdict.split("|").includes(verdict)) ||
+          (origin && claim.dataset.origin !== origin),
+      );
+    for (const section of document.querySelectorAll(".scoreboard section"))
+      section.hidden = !section.querySelector("tbody:not([hidden])");
+    const shown = claims.filter((claim) => !claim.hidden).length;
+    form.querySelector("output").textContent = `${shown} of ${claims.length} claims`;
+  };
+  for (const [name, value] of new URLSearchParams(location.search))
+    if (form.elements[name]) form.elements[name].value = value;
+  form.addEventListener("input", show);
+  form.hidden = false;
+  show();
+});
+
 // Paper is white, whatever the screen was.
 const page = document.documentElement.dataset;
 let theme;

@@ -9,7 +9,7 @@
 # The usual answer is the ratio of priors: if one sample in five is rare, it counts four times.
 # That is right only when samples are plentiful.
 # With few samples the last layer memorises, and it memorises the rare class more.
-# The right ratio is larger, and besides the priors it depends on one number: how many features the head really uses per sample.
+# **The right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
 # On images the correction helped clearly on two of three pairs; on the third, where the classes are far apart, it made almost no difference.
 # Two rivals are at least as good: averaging several downsampled heads, and leaving the weights alone while moving one threshold.
 #
@@ -31,7 +31,7 @@
 # | least squares and ridge regression | any statistics course |
 # | the normal distribution | any statistics course |
 # | what a last layer and a feature are | [How to run](../how_to_run.md) |
-# | our symbols | [Notation](../notation.md) |
+# | our symbols and words | [Notation](../notation.md), [Glossary](../glossary.md) |
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -650,5 +650,5 @@ for rule in (1.0, "priors", "effective"):
 #
 # [Solutions](../solutions/1_loss_weighting.ipynb) are executed with the book.
 #
-# **Next.** Chapter 2 asks what a refitted last layer can do when a whole *group* is rare.
+# **Next**, [chapter 2](2_dfr_sufficiency.ipynb) asks what a refitted last layer can do when a whole *group* is rare.
 # The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

@@ -8,8 +8,7 @@
 #
 # **The answer, first.**
 # It depends on two things that you can check.
-# Every combination of class and nuisance must occur in the held-out data, and the features must already contain the object.
-# Where both hold, refitting one layer goes most of the way to a network that was trained on balanced data.
+# **Where every combination of class and nuisance occurs in the held-out data, and the features already contain the object, refitting one layer goes most of the way to a network that was trained on balanced data.**
 # Where one combination is missing, the refitted layer keeps using the nuisance: balance among the groups that exist even *rewards* it.
 # There, moving a single threshold does as well, and an edited image repairs more than either.
 # A map of where the model looks can change while nothing else has.
@@ -33,7 +32,7 @@
 # | logistic regression | any statistics course |
 # | what a last layer and a feature are | [How to run](../how_to_run.md) |
 # | weights and moved thresholds | [Chapter 1](1_loss_weighting.ipynb) |
-# | our symbols | [Notation](../notation.md) |
+# | our symbols and words | [Notation](../notation.md), [Glossary](../glossary.md) |
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -666,5 +665,5 @@ print(f"effect {explain.edit_effect(scores, edited):.2f} s.d.")
 # [Solutions](../solutions/2_dfr_sufficiency.ipynb) are executed with the book.
 #
 # **Before this** came [chapter 1](1_loss_weighting.ipynb), on rare classes and moved thresholds.
-# **Next**, chapter 3 asks what to do about *hard examples* when nobody has labelled the groups.
+# **Next**, [chapter 3](3_soft_ascent_descent.ipynb) asks what to do about *hard examples* when nobody has labelled the groups.
 # The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

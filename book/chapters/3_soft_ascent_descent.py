@@ -6,7 +6,7 @@
 # Is there a gentler way?
 #
 # **The answer, first.**
-# Gentler, yes; better on the hard cases, no.
+# **Gentler, yes; better on the hard cases, no.**
 # Soft ascent-descent (SoftAD) pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
 # It takes hardly more time, and the tail of the loss becomes much smaller.
 # But on none of our three models is it certainly more accurate on the hardest images, and on the linear one it loses.
@@ -33,7 +33,7 @@
 # |---|---|
 # | stochastic gradient descent | any deep-learning course |
 # | cross-entropy | any deep-learning course |
-# | paired differences, standard errors | [Notation](../notation.md#words) |
+# | paired differences, standard errors | [Glossary](../glossary.md) |
 # | groups and group DRO | [Chapter 2](2_dfr_sufficiency.ipynb) |
 
 # %% tags=["hide-input"]

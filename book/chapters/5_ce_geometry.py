@@ -6,7 +6,7 @@
 # What does the loss actually change inside the network?
 #
 # **The answer, first.**
-# In the long run the weights change nothing: they do not move the shape that training goes to.
+# **In the long run the weights change nothing: they do not move the shape that training goes to.**
 # Additive terms do not move it either.
 # What moves it is a *temperature*, a factor on the logits.
 # With temperatures that grow with the square root of the class count, factors on the logits of each example by its label, every class gets equal room.
@@ -35,7 +35,7 @@
 # | cross-entropy, logits | any deep-learning course |
 # | weight decay, a ridge | [Chapter 1](1_loss_weighting.ipynb) |
 # | eigenvalues of a symmetric matrix | any linear-algebra course |
-# | paired differences, standard errors | [Notation](../notation.md#words) |
+# | paired differences, standard errors | [Glossary](../glossary.md) |
 
 # %% tags=["hide-input"]
 import importlib.util

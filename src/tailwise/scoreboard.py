@@ -1,6 +1,8 @@
 """Claims and verdicts as tables: the claim box, a run's outcome, the scoreboard."""
 
 import html
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,7 +20,8 @@ from tailwise.claims import (
     recorded,
     verdict,
 )
-from tailwise.profiles import PROFILES
+
+Reader = Callable[[str, str], Record | None]
 
 
 def _number(measured: Measurement) -> str:
@@ -28,7 +31,8 @@ def _number(measured: Measurement) -> str:
     return f"{name}{measured.value:.3g}"
 
 
-def _bound(claim: Claim) -> str:
+def bound_text(claim: Claim) -> str:
+    """What a claim's number needs, such as "≥ 0.01"."""
     sign = {"at least": "≥ ", "at most": "≤ ", "agreement": "within ±"}
     return f"{sign[claim.kind]}{claim.bound:g}"
 
@@ -96,7 +100,7 @@ class ClaimTable:
         ours = " <span class='origin'>ours</span>" if claim.origin != "paper" else ""
         says = f"{html.escape(claim.says)}{ours}"
         if self.detail:
-            needed = html.escape(f"{claim.metric}: needs {_bound(claim)}")
+            needed = html.escape(f"{claim.metric}: needs {bound_text(claim)}")
             says = f"<code>{claim.id}</code><br>{says}<br>"
             says += f"<span class='measured'>{needed}</span>"
         cells = [f"<td data-label='claim'>{says}</td>"]
@@ -178,53 +182,36 @@ def provenance_html(record: Record) -> str:
     return f"<div class='provenance'>{html.escape(text)}</div>"
 
 
-def headline(profile: str) -> str:
-    """The scoreboard in one sentence, from the freshest record of each chapter."""
-    rows = pd.concat(
-        [_freshest(load(chapter), profile) for chapter in chapters()], ignore_index=True
-    )
-    parts = []
-    for origin, whose in (
-        ("paper", "claims of the papers"),
-        ("tailwise", "of our own"),
-    ):
-        verdicts = rows.verdict[rows.origin == origin]
-        counts = [(v, int((verdicts == v).sum())) for v in VERDICTS]
-        found = ", ".join(f"{n} {v}" for v, n in counts if n)
-        parts.append(f"{len(verdicts)} {whose}: {found}")
-    return "; ".join(parts) + "."
+def headline(profile: str, read: Reader = freshest) -> str:
+    """The scoreboard in two sentences: what the papers claim, and what we claim.
 
-
-def _freshest(chapter: Chapter, profile: str) -> pd.DataFrame:
-    record = freshest(chapter.key, profile)
-    rows = [
-        {"origin": claim.origin} | _row(claim, record)
+    Parameters
+    ----------
+    profile : str
+    read : callable
+        Which record of a chapter counts: `freshest` or `tailwise.claims.recorded`.
+    """
+    rows = pd.DataFrame(
+        {"origin": claim.origin} | _row(claim, read(chapter.key, profile))
+        for chapter in map(load, chapters())
         for claim in chapter.claims.values()
-    ]
-    return pd.DataFrame(rows)
+    )
+    whose = {"paper": "claims of the papers", "tailwise": "statements of our own"}
+    counted = (
+        f"Of {int(sum(rows.origin == origin))} {name}: "
+        f"{counts(rows.verdict[rows.origin == origin])}."
+        for origin, name in whose.items()
+    )
+    return " ".join(counted)
 
 
-@dataclass(frozen=True)
-class FullTable:
-    """Every chapter's claims; shows itself in a notebook."""
+def counts(verdicts: Iterable[str]) -> str:
+    """How often each verdict occurs, in a phrase.
 
-    tables: tuple[ClaimTable, ...]
-
-    def __repr__(self) -> str:
-        return "\n\n".join(map(repr, self.tables))
-
-    def _repr_html_(self) -> str:
-        return "".join(
-            f"<h2>{html.escape(table.chapter.title)}</h2>{table._repr_html_()}"
-            for table in self.tables
-        )
-
-
-def full_table(profile: str) -> FullTable:
-    """All claims: this machine's last run at a profile, and every committed record."""
-    tables = []
-    for chapter in map(load, chapters()):
-        kept = tuple((f"recorded, {p}", recorded(chapter.key, p)) for p in PROFILES)
-        live = (f"this machine, {profile}", latest(chapter.key, profile))
-        tables.append(ClaimTable(chapter, (live, *kept), detail=True))
-    return FullTable(tuple(tables))
+    Examples
+    --------
+    >>> counts(["reproduced", "partly", "reproduced", "undecided"])
+    '2 reproduced, 1 partly, 1 undecided'
+    """
+    found = Counter(verdicts)
+    return ", ".join(f"{found[v]} {v}" for v in VERDICTS if found[v])

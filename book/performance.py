@@ -1,0 +1,39 @@
+# %% [markdown]
+# # Performance
+#
+# What the recorded runs cost, and how much the book gains by writing a sweep as one tensor program.
+# Times depend on the machine, and on what else it was doing; processor seconds depend less on that than minutes.
+
+# %% tags=["remove-cell"]
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec(
+    "tailwise"
+):
+    url = "git+https://github.com/owner_not_set/tailwise"
+    get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
+
+# %% [markdown]
+# ## A chapter from start to end
+#
+# Each row is a record that is committed with the book.
+# A chapter runs as one process; its memory is the largest that the process ever held.
+# Chapter 2 trains its networks once and keeps them, so its first run takes longer.
+
+# %% tags=["remove-input"]
+from tailwise import performance
+
+performance.cost_table()
+
+# %% [markdown]
+# ## One tensor program against a loop
+#
+# A benchmark computes a whole figure in two ways in the same process, in turns, on one thread: as the book does, and with the tools that people use today.
+# The ratio says how many times longer the loop takes; the last column is the largest difference between the two results.
+
+# %% tags=["remove-input"]
+performance.bench_table()
+
+# %% [markdown]
+# `make bench` runs them on your machine, and `make record` makes the outcome the recorded one.

@@ -1,0 +1,178 @@
+"""Fill the stage with what is computed: the front page, chapters' first lines, links.
+
+Nothing here is committed: the pages in book/ hold only marks, such as
+``<!-- computed: cards -->``.
+"""
+
+import html
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+
+from cards import Card, cards, total
+from common import Book, write
+from tailwise import claims
+from tailwise.scoreboard import verdict_html
+
+MARK = re.compile(r"<!-- computed: (\w+) -->")
+
+
+def dress(book: Book, stage: Path) -> None:
+    """Fill the pages of a stage that has just been laid out."""
+    found = cards(book.source)
+    front = stage / "book" / "index.md"
+    write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
+    for card, chapter in zip(found, map(_chapter, found)):
+        path = stage / "book" / f"{card.page}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        add_line(notebook, card)
+        add_anchors(notebook, chapter)
+        nbformat.write(notebook, path)
+    glossary = stage / "book" / "glossary.md"
+    write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))
+    path = stage / "book" / "scoreboard.ipynb"
+    write(path, to_pages(path.read_text(encoding="utf-8")))
+
+
+def _chapter(card: Card) -> claims.Chapter:
+    return claims.load(f"ch{card.number}")
+
+
+# The front page
+
+
+def parts(found: list[Card]) -> dict[str, str]:
+    """The computed parts of the front page by name."""
+    return {"headline": total(found), "marks": marks(found), "cards": grid(found)}
+
+
+def fill(text: str, by_name: dict[str, str]) -> str:
+    """Put each part in the place of its mark.
+
+    Raises
+    ------
+    ValueError
+        If the marks in the text are not those of the parts.
+    """
+    named = MARK.findall(text)
+    if sorted(named) != sorted(by_name):
+        raise ValueError(f"index.md marks {named}, computed are {[*by_name]}")
+    return MARK.sub(lambda mark: by_name[mark[1]], text)
+
+
+def _ordered(card: Card) -> list[str]:
+    order = claims.VERDICTS.index
+    return sorted(card.verdicts, key=order)
+
+
+def marks(found: list[Card]) -> str:
+    """One mark for each claim of the papers, a row for each chapter."""
+    rows = []
+    for card in found:
+        each = "".join(
+            f"<span class='verdict {_style(verdict)}'></span>"
+            for verdict in _ordered(card)
+        )
+        name = html.escape(f"{card.number} · {card.title}")
+        rows.append(
+            f"<div class='marks-row'><a href='{card.page}.html'>{name}</a>"
+            f"<span role='img' aria-label='{card.tally}'>{each}</span></div>"
+        )
+    return f"<div class='marks'>{''.join(rows)}</div>"
+
+
+def _style(verdict: str) -> str:
+    return re.search(r"class='verdict (\S+)'", verdict_html({"verdict": verdict}))[1]
+
+
+def _badges(card: Card) -> str:
+    number = Counter(_ordered(card))
+    return " ".join(
+        verdict_html({"verdict": v}).replace(f">{v}<", f">{n} {v}<")
+        for v, n in number.items()
+    )
+
+
+def grid(found: list[Card]) -> str:
+    """A card for each chapter: question, finding, verdicts, minutes."""
+    blocks = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
+    for card in found:
+        page = f"{card.page}.ipynb"
+        more = [f"**{card.time}** on a laptop"]
+        more += [f"[On Monday]({page}#on-monday)"] if card.monday else []
+        more.append(f"<a href='scoreboard.html#ch{card.number}'>every claim</a>")
+        blocks += [
+            f":::{{grid-item-card}} [{card.number} · {card.title}]({page})",
+            f"*{card.question}*",
+            "",
+            card.finding,
+            "",
+            _badges(card),
+            "",
+            " · ".join(more),
+            ":::",
+        ]
+    return "\n".join([*blocks, "::::"])
+
+
+# Chapters
+
+
+def add_line(notebook, card: Card) -> None:
+    """Say under a chapter's title what held up, and how long it runs."""
+    board = "../" * card.page.count("/") + f"scoreboard.html#ch{card.number}"
+    line = (
+        f"<p class='chapter-line'>The paper’s claims: <a href='{board}'>"
+        f"{card.tally}</a> · {card.time} on a laptop</p>"
+    )
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"
+
+
+def claim_cell(id: str, cells: list) -> int | None:
+    """Index of the code cell that enters a claim into the ledger, if one does.
+
+    That is the first that names the claim in full, or else the first that names it
+    without its chapter and completes the name itself.
+    """
+    chapter, name = id.split(".")
+    full = re.compile(rf"\b{chapter}\.{name}\b")
+    short = re.compile(rf"\b{name}\b")
+    code = [(n, c.source) for n, c in enumerate(cells) if c.cell_type == "code"]
+    in_full = (n for n, source in code if full.search(source))
+    in_short = (n for n, s in code if f"{chapter}.{{" in s and short.search(s))
+    return next(in_full, next(in_short, None))
+
+
+def add_anchors(notebook, chapter: claims.Chapter) -> None:
+    """Give each claim an anchor: before its cell, or before the chapter's outcome."""
+    code = [n for n, c in enumerate(notebook.cells) if c.cell_type == "code"]
+    outcomes = (n for n in code if "outcome(" in notebook.cells[n].source)
+    outcome = next(outcomes, code[-1])
+    places: dict[int, list[str]] = {}
+    for id in chapter.claims:
+        place = claim_cell(id, notebook.cells)
+        places.setdefault(outcome if place is None else place, []).append(id)
+    for place in sorted(places, reverse=True):
+        spans = "".join(f"<span id='{id}'></span>" for id in places[place])
+        cell = nbformat.v4.new_markdown_cell(
+            f"<div class='claim-anchor'>{spans}</div>", id=f"claims-{place}"
+        )
+        notebook.cells.insert(place, cell)
+
+
+def to_pages(notebook: str) -> str:
+    """Turn links to notebooks within HTML outputs into links to pages."""
+    return re.sub(r"(href='[\w./]+)\.ipynb(?=[#'])", r"\1.html", notebook)
+
+
+def link_chapters(text: str, found: list[Card]) -> str:
+    """Link each "Chapter 1" in a text to the chapter, where that exists."""
+    pages = {card.number: card.page for card in found}
+    return re.sub(
+        r"\bChapter (\d+)\b",
+        lambda m: f"[{m[0]}]({pages[m[1]]}.ipynb)" if m[1] in pages else m[0],
+        text,
+    )
