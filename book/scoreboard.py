@@ -10,7 +10,6 @@
 # %% tags=["remove-cell"]
 import importlib.util
 import sys
-import textwrap
 
 if "google.colab" in sys.modules and not importlib.util.find_spec(
     "tailwise"
@@ -22,7 +21,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 from tailwise import full_table, profiles, scoreboard
 
 P = profiles.current()
-print(textwrap.fill(scoreboard.headline(P.name), 72))
+scoreboard.headline(P.name)
 
 # %% tags=["remove-input"]
 full_table.full_table(P.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from anchors import add_anchors
 from cards import Card, cards, total
 from common import Book, write
 from tailwise import claims
@@ -129,38 +130,6 @@ def add_line(notebook, card: Card) -> None:
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"
-
-
-def claim_cell(id: str, cells: list) -> int | None:
-    """Index of the code cell that enters a claim into the ledger, if one does.
-
-    That is the first that names the claim in full, or else the first that names it
-    without its chapter and completes the name itself.
-    """
-    chapter, name = id.split(".")
-    full = re.compile(rf"\b{chapter}\.{name}\b")
-    short = re.compile(rf"\b{name}\b")
-    code = [(n, c.source) for n, c in enumerate(cells) if c.cell_type == "code"]
-    in_full = (n for n, source in code if full.search(source))
-    in_short = (n for n, s in code if f"{chapter}.{{" in s and short.search(s))
-    return next(in_full, next(in_short, None))
-
-
-def add_anchors(notebook, chapter: claims.Chapter) -> None:
-    """Give each claim an anchor: before its cell, or before the chapter's outcome."""
-    code = [n for n, c in enumerate(notebook.cells) if c.cell_type == "code"]
-    outcomes = (n for n in code if "outcome(" in notebook.cells[n].source)
-    outcome = next(outcomes, code[-1])
-    places: dict[int, list[str]] = {}
-    for id in chapter.claims:
-        place = claim_cell(id, notebook.cells)
-        places.setdefault(outcome if place is None else place, []).append(id)
-    for place in sorted(places, reverse=True):
-        spans = "".join(f"<span id='{id}'></span>" for id in places[place])
-        cell = nbformat.v4.new_markdown_cell(
-            f"<div class='claim-anchor'>{spans}</div>", id=f"claims-{place}"
-        )
-        notebook.cells.insert(place, cell)
 
 
 def to_pages(notebook: str) -> str:

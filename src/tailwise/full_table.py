@@ -178,7 +178,7 @@ def _where(row: dict) -> str:
 
 def _cell(label: str, content: str, rows: int = 1) -> str:
     span = f" rowspan='{rows}'" if rows > 1 else ""
-    return f"<td class='{label}' data-label='{label}'{span}>{content}</td>"
+    return f"<td class='board-{label}' data-label='{label}'{span}>{content}</td>"
 
 
 def full_table(profile: str) -> FullTable:

@@ -182,7 +182,14 @@ def provenance_html(record: Record) -> str:
     return f"<div class='provenance'>{html.escape(text)}</div>"
 
 
-def headline(profile: str, read: Reader = freshest) -> str:
+class Sentence(str):
+    """Text that a notebook shows as a paragraph."""
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self)}</p>"
+
+
+def headline(profile: str, read: Reader = freshest) -> Sentence:
     """The scoreboard in two sentences: what the papers claim, and what we claim.
 
     Parameters
@@ -202,7 +209,7 @@ def headline(profile: str, read: Reader = freshest) -> str:
         f"{counts(rows.verdict[rows.origin == origin])}."
         for origin, name in whose.items()
     )
-    return " ".join(counted)
+    return Sentence(" ".join(counted))
 
 
 def counts(verdicts: Iterable[str]) -> str:

@@ -1,0 +1,209 @@
+"""The built site as a product: images, weight, previews, badges, numbers."""
+
+import html as entities
+import json
+import re
+import struct
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from test_links import html as html  # the fixture
+from test_links import pages_of
+
+import anchors
+from common import ROOT
+from tailwise import claims
+
+# Uncompressed page and figures; the assets that pages share are not counted.
+HEAVIEST = 3e6
+ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+ADDRESS = ADDRESS["sphinx"]["config"]["html_baseurl"]
+
+
+class Images(HTMLParser):
+    """The images of a page, and those without an alternative text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.sources, self.silent = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            attrs = dict(attrs)
+            source = attrs.get("src", "")
+            self.sources.append(source)
+            if "alt" not in attrs:
+                self.silent.append(source)
+
+
+def silent_images(root: Path) -> list[str]:
+    """Images without a text in the pages and Markdown files below a folder."""
+    found = []
+    for path in sorted([*root.rglob("*.html"), *root.rglob("*.md")]):
+        if "_static" in path.parts or "node_modules" in path.parts:
+            continue
+        text = path.read_text("utf-8")
+        silent = Images(text).silent
+        if path.suffix == ".md":
+            silent += re.findall(r"!\[\s*\]\(([^)]*)\)", text)
+        found += [f"{path.relative_to(root)}: {source}" for source in silent]
+    return found
+
+
+def weight(page: Path) -> float:
+    """Bytes of a page and its images."""
+    sources = set(Images(page.read_text("utf-8")).sources)
+    local = (source for source in sources if not source.startswith("data:"))
+    files = [page, *(page.parent / source.split("?")[0] for source in local)]
+    return sum(file.stat().st_size for file in files)
+
+
+def test_every_image_has_a_text(html):
+    assert silent_images(html) == []
+    assert silent_images(ROOT / "book") == []
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert Images(readme).silent + re.findall(r"!\[\s*\]\(", readme) == []
+
+
+def test_no_page_is_heavy(html):
+    heavy = {name: weight(html / name) for name in pages_of(html)}
+    assert {name: size for name, size in heavy.items() if size > HEAVIEST} == {}
+
+
+def test_planted_images_are_found(tmp_path):
+    (tmp_path / "a.html").write_text('<img src="a.png"><img src="b.png" alt="">')
+    (tmp_path / "b.md").write_text('![](c.png) ![a line](d.png) <img src="e.png">')
+    assert silent_images(tmp_path) == ["a.html: a.png", "b.md: e.png", "b.md: c.png"]
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"x" * 1000)
+    assert weight(tmp_path / "a.html") == 2000 + (tmp_path / "a.html").stat().st_size
+
+
+# What others show of a link
+
+
+def meta(text: str) -> dict[str, str]:
+    pairs = re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)"', text)
+    return {key: entities.unescape(value) for key, value in pairs}
+
+
+def test_every_page_tells_others_what_it_is(html):
+    for name in pages_of(html).keys() - {"index.html", "404.html"}:
+        facts = meta((html / name).read_text("utf-8"))
+        assert facts["og:url"] == ADDRESS + name
+        assert facts["og:image"] == f"{ADDRESS}_static/preview.png", name
+        assert len(facts["og:title"]) > 5, name
+        assert 20 < len(facts["og:description"]) < 300, name
+        assert facts["description"] == facts["og:description"], name
+
+
+def test_the_preview_has_the_size_that_previews_ask(html):
+    picture = (html / "_static" / "preview.png").read_bytes()
+    assert picture == (ROOT / "book" / "_static" / "preview.png").read_bytes()
+    assert struct.unpack(">II", picture[16:24]) == (1200, 630)
+    assert len(picture) < 150e3
+
+
+def test_the_page_404_needs_no_other_file(html):
+    text = (html / "404.html").read_text("utf-8")
+    links = re.findall(r'(?:href|src)="([^"]*)"', text)
+    assert ADDRESS in links
+    for link in links:
+        assert link.startswith(ADDRESS)
+        assert (html / (link.removeprefix(ADDRESS) or "index.html")).is_file()
+    assert "<script" not in text
+
+
+# Numbers: the pages against the records as they are, without the package
+
+
+def recorded() -> dict[str, dict]:
+    """Of each chapter: its page, verdicts on the paper's claims, minutes."""
+    found = {}
+    for path in sorted((ROOT / "book" / "claims").glob("ch*.yml")):
+        stated = yaml.safe_load(path.read_text("utf-8"))
+        record = ROOT / "book" / "results" / "laptop" / f"{path.stem}.json"
+        if not (ROOT / "book" / f"{stated['page']}.ipynb").exists():
+            continue
+        if not record.exists():
+            continue
+        kept = json.loads(record.read_text("utf-8"))
+        ids = [c["id"] for c in stated["claims"] if c.get("origin", "paper") == "paper"]
+        found[path.stem] = {
+            "page": f"book/{stated['page']}.html",
+            "verdicts": Counter(kept["verdicts"][id] for id in ids),
+            "minutes": max(1, round(kept["provenance"]["wall_s"] / 60)),
+        }
+    return found
+
+
+RECORDED = recorded()
+
+
+def text_of(fragment: str) -> str:
+    return entities.unescape(re.sub(r"<[^>]+>", "", fragment))
+
+
+def test_the_front_page_counts_as_the_records_do(html):
+    front = (html / "book" / "index.html").read_text("utf-8")
+    total = sum((facts["verdicts"] for facts in RECORDED.values()), Counter())
+    headline = re.search(r"Of (\d+) claims of the papers: ([^<]*)\.<", front)
+    assert int(headline[1]) == total.total()
+    said = {name: int(n) for n, name in re.findall(r"(\d+) ([a-z ]+)", headline[2])}
+    assert said == total
+    cards = re.findall(r'<div class="sd-card .*?</div>\s*</div>', front, re.DOTALL)
+    rows = re.findall(r"<div class='marks-row'>.*?</div>", front)
+    assert len(cards) == len(rows) == len(RECORDED)
+    for card, row, facts in zip(cards, rows, RECORDED.values()):
+        badges = re.findall(r"class='verdict [^']+'>(\d+) ([^<]+)<", card)
+        assert {name: int(n) for n, name in badges} == facts["verdicts"]
+        assert f"{facts['minutes']} min on a laptop" in text_of(card)
+        assert row.count("<span class='verdict ") == facts["verdicts"].total()
+
+
+def test_the_navigation_shows_what_the_records_say(html):
+    for name in ("book/index.html", *(f["page"] for f in RECORDED.values())):
+        page = (html / name).read_text("utf-8")
+        badges = re.findall(r'<span class="nav-badge"[^>]*>([^<]+)</span>', page)
+        assert badges == [
+            f"{f['verdicts']['reproduced']}/{f['verdicts'].total()} "
+            f"· {f['minutes']} min"
+            for f in RECORDED.values()
+        ]
+
+
+@pytest.mark.parametrize("key", RECORDED)
+def test_a_chapter_opens_with_its_outcome(html, key):
+    page = (html / RECORDED[key]["page"]).read_text("utf-8")
+    line = text_of(re.search(r"<p class='chapter-line'>(.*?)</p>", page)[1])
+    for verdict, number in RECORDED[key]["verdicts"].items():
+        of = f" of {RECORDED[key]['verdicts'].total()}"
+        assert f"{number}{of if verdict == 'reproduced' else ''} {verdict}" in line
+    assert f"{RECORDED[key]['minutes']} min on a laptop" in line
+
+
+# From a claim to its cell
+
+
+@pytest.mark.parametrize("key", RECORDED)
+def test_every_claim_leads_to_an_anchor_in_its_chapter(html, key):
+    board = (html / "book" / "scoreboard.html").read_text("utf-8")
+    page = (html / RECORDED[key]["page"]).read_text("utf-8")
+    below = RECORDED[key]["page"].removeprefix("book/")
+    for id in claims.load(key).claims:
+        assert f"href='{below}#{id}'" in board
+        assert page.count(f"id='{id}'") == 1
+        assert f"<tbody id='{id}'" in board
+
+
+@pytest.mark.parametrize("key", RECORDED)
+def test_every_measured_claim_has_a_cell_of_its_own(key):
+    path = ROOT / "book" / f"{claims.load(key).page}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    measured = claims.recorded(key, "laptop").measurements
+    assert [id for id in measured if anchors.claim_cell(id, cells) is None] == []
