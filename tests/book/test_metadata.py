@@ -137,6 +137,58 @@ def test_one_version():
     assert len(set(stated_versions().values())) == 1, stated_versions()
 
 
+# The citation file, by the Citation File Format 1.2.0
+
+
+def citation_faults(text: str) -> list[str]:
+    """Fields that are missing, unknown or malformed."""
+    stated = yaml.safe_load(text)
+    patterns = {
+        "cff-version": r"1\.2\.0",
+        "message": r".{10,}",
+        "title": r".{10,}",
+        "type": r"software|dataset",
+        "version": r"\d+\.\d+\.\d+",
+        "date-released": r"\d{4}-\d{2}-\d{2}",
+        "repository-code": r"https://\S+",
+    }
+    others = {"authors", "license", "keywords", "abstract", "url", "references"}
+    faults = [
+        f"unknown field {key}" for key in stated.keys() - patterns.keys() - others
+    ]
+    for key, pattern in patterns.items():
+        if not re.fullmatch(pattern, str(stated.get(key, ""))):
+            faults.append(f"{key} is {stated.get(key)!r}")
+    if not all(
+        a.keys() & {"name", "family-names"} for a in stated.get("authors", [{}])
+    ):
+        faults.append("an author without a name")
+    if unknown := set(stated.get("license", ["none"])) - {"MIT", "CC-BY-4.0"}:
+        faults.append(f"license {unknown}")
+    return faults
+
+
+def test_the_citation_is_valid():
+    assert citation_faults((ROOT / "CITATION.cff").read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("type: software", "type: book", "type is 'book'"),
+        ("cff-version: 1.2.0", "cff-version: 2", "cff-version is 2"),
+        ("message:", "massage:", "unknown field massage"),
+        ("message:", "massage:", "message is None"),
+        ("name:", "nom:", "an author without a name"),
+        ("[MIT, ", "[MITT, ", "license {'MITT'}"),
+    ],
+)
+def test_a_planted_fault_in_the_citation_is_caught(old, new, fault):
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert text.count(old) == 1
+    assert fault in citation_faults(text.replace(old, new))
+
+
 # The repository's address
 
 
