@@ -32,7 +32,7 @@ def figure() -> plt.Figure:
     fig.text(0.06, 0.80, "Tailwise", size=62, weight="bold", **text)
     fig.text(0.06, 0.69, "Learning from rare classes, rare groups", size=27, **text)
     fig.text(0.06, 0.61, "and hard examples", size=27, **text)
-    about = "Five papers · every claim checked · runs on a laptop"
+    about = "Five papers · a verdict on each claim · runs on a laptop"
     fig.text(0.94, 0.45, about, size=18, **text | {"color": MUTED, "ha": "right"})
     return fig
 

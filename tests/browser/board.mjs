@@ -24,6 +24,7 @@ const browser = await chromium.launch({
 async function visit(address, settings = {}) {
   const context = await browser.newContext({ offline: true, ...settings });
   const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
   await page.goto(address, { waitUntil: "load" });
   return page;
 }
