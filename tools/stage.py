@@ -3,8 +3,8 @@
 python tools/stage.py [--executed] [--no-build]
 
 The stage holds the two configuration files and book/, with its computed parts filled
-in. With --executed each notebook is this machine's executed one where that is up to
-date, else the committed one.
+in, and the exercises and slides, which are made here. With --executed each notebook is
+this machine's executed one where that is up to date, else the committed one.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import workshop
 from common import Book, fingerprint, write
 from dress import dress
 from finish import finish
@@ -33,6 +34,7 @@ def lay_out(book: Book, executed: bool) -> Path:
         if book.is_current(py):
             below = py.relative_to(book.root).with_suffix(".ipynb")
             shutil.copy(book.executed(py), stage / below)
+    workshop.lay_out(book, stage)
     return stage
 
 
