@@ -8,7 +8,7 @@ BROWSER := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html test sync record bench serve clean set-repository
+.PHONY: help setup book html slides bundle test sync record bench serve clean set-repository
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,13 @@ book: setup  ## execute what changed, print the verdicts, build _build/html
 
 html: setup  ## build _build/html from the committed outputs, executing nothing
 	@TAILWISE_PROFILE=laptop $(PY) tools/stage.py
+
+slides: setup  ## draw _build/slides.html, one file that needs no network
+	@TAILWISE_PROFILE=laptop $(PY) tools/slides.py
+
+bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room without network
+	@TAILWISE_PROFILE=laptop $(PY) tools/stage.py --executed
+	@TAILWISE_PROFILE=laptop $(PY) tools/bundle.py
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
 # never replaces the last good run.

@@ -38,16 +38,25 @@ def lay_out(book: Book, executed: bool) -> Path:
     return stage
 
 
+def key(book: Book) -> str:
+    """A hash of everything that decides what the HTML is."""
+    sources = (book.root / name for name in ("src", "tools", "constraints.txt"))
+    return fingerprint(book.build / "stage", *sources)
+
+
+def is_built(book: Book) -> bool:
+    """Whether the HTML belongs to the stage as it is now."""
+    index, stamp = book.build / "html" / "index.html", book.build / "html.key"
+    return index.exists() and stamp.exists() and stamp.read_text() == key(book)
+
+
 def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int:
     """Build the HTML strictly unless the stage is the one last built.
 
     `finish` changes the pages of a site before it replaces the last one.
     """
     stage, html, stamp = (book.build / name for name in ("stage", "html", "html.key"))
-    sources = (book.root / name for name in ("src", "tools", "constraints.txt"))
-    key = fingerprint(stage, *sources)
-    index = html / "index.html"
-    if not (index.exists() and stamp.exists() and stamp.read_text() == key):
+    if not is_built(book):
         # Built beside and moved into place: a failed build leaves the last good book,
         # and no page survives its source. Sphinx's incremental build is not used: it
         # forgets warnings, and leaves old titles in the navigation of other pages.
@@ -65,8 +74,8 @@ def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int
         shutil.rmtree(html, ignore_errors=True)
         os.replace(site / "_build" / "html", html)
         shutil.rmtree(site)
-        write(stamp, key)
-    print(f"the book: {index}")
+        write(stamp, key(book))
+    print(f"the book: {html / 'index.html'}")
     return 0
 
 

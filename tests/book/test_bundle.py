@@ -1,0 +1,148 @@
+"""The archive for a room without a network: whole, the same each time, and runnable."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+
+import bundle
+from common import ROOT, Book
+
+BOOK = Book(ROOT, "laptop")
+RUN = """\
+import sys
+from pathlib import Path
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+path = Path(sys.argv[1])
+notebook = nbformat.read(path, as_version=4)
+# Pipes in place of ports: without a network there is no loopback either.
+kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=sys.argv[2])
+place = {"metadata": {"path": str(path.parent)}}
+NotebookClient(notebook, km=kernel, timeout=600, resources=place).execute()
+outputs = [str(o) for c in notebook.cells for o in c.get("outputs", ())]
+print("HEADLINE" if any("claims of the papers" in o for o in outputs) else outputs)
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    try:
+        return bundle.bundle(BOOK, tmp_path_factory.mktemp("dist"))
+    except ValueError as missing:
+        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        report(str(missing))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    zipfile.ZipFile(archive).extractall(folder)
+    return folder / archive.stem
+
+
+class Links(HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.found += [named[key] for key in ("href", "src") if named.get(key)]
+
+
+def gone(folder: Path, links: list[str]) -> list[str]:
+    """Relative links that lead to no file."""
+    local = [link.partition("#")[0] for link in links if "://" not in link]
+    return [link for link in local if link and not (folder / unquote(link)).exists()]
+
+
+def test_it_holds_every_notebook_and_what_runs_them(unpacked):
+    for py in BOOK.chapters() + BOOK.pages():
+        below = py.relative_to(BOOK.source).with_suffix(".ipynb")
+        assert (unpacked / "notebooks" / below).exists()
+        if py.parent.name == "solutions":
+            assert (unpacked / "notebooks" / "exercises" / below.name).exists()
+    assert len(list((unpacked / "wheels").glob("tailwise-*.whl"))) == 1
+    for name in ("slides.html", "constraints.txt", "LICENSE", "site/searchindex.js"):
+        assert (unpacked / name).exists()
+
+
+def test_links_of_the_start_page_and_of_the_notebooks_lead_somewhere(unpacked):
+    start = Links((unpacked / "START_HERE.html").read_text("utf-8")).found
+    assert len(start) > 10
+    assert gone(unpacked, start) == []
+    for path in (unpacked / "notebooks").rglob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+        assert gone(path.parent, re.findall(r"\]\(([^)\s]+)\)", text)) == [], path.name
+    assert gone(unpacked, ["nothing.html#here", "https://example.org"]) == [
+        "nothing.html"
+    ]
+
+
+def test_the_same_inputs_give_the_same_archive(archive, tmp_path):
+    again = bundle.bundle(BOOK, tmp_path)
+    first, second = (hashlib.sha256(p.read_bytes()) for p in (archive, again))
+    assert first.hexdigest() == second.hexdigest()
+
+
+def without_network() -> list[str]:
+    """The command that takes a process off every network, or a skip."""
+    for command in (["unshare", "-n"], ["unshare", "-rn"]):
+        if (
+            shutil.which("unshare")
+            and not subprocess.run([*command, "true"], capture_output=True).returncode
+        ):
+            return command
+    pytest.skip("unshare -n is not permitted here")
+
+
+def test_a_notebook_runs_from_the_wheel_without_a_network(unpacked, tmp_path):
+    command = without_network()
+    (wheel,) = (unpacked / "wheels").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "package")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "package")}
+    env.pop("TAILWISE_RESULTS", None)
+    notebook = unpacked / "notebooks" / "scoreboard.ipynb"
+    run = [*command, sys.executable, "-c", RUN, notebook, tmp_path / "k"]
+    done = subprocess.run(run, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "HEADLINE"
+
+
+# Packing, on files that are thrown away.
+
+
+def test_entries_are_sorted_and_carry_one_time(tmp_path):
+    path = tmp_path / "dist" / "a.zip"
+    bundle.pack({"b": b"2", "a/c": b"1"}, "a-1", path)
+    entries = zipfile.ZipFile(path).infolist()
+    assert [entry.filename for entry in entries] == ["a-1/a/c", "a-1/b"]
+    assert {entry.date_time for entry in entries} == {bundle.TIME}
+
+
+def test_a_failure_leaves_the_last_archive(tmp_path):
+    path = tmp_path / "a.zip"
+    bundle.pack({"a": b"1"}, "a-1", path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        bundle.pack({"a": b"1", "b": None}, "a-1", path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_site_that_is_not_built_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="make html"):
+        bundle.contents(Book(tmp_path, "laptop"), tmp_path / "x.whl")

@@ -1,0 +1,76 @@
+"""The unpacked bundle read from the disk, with every request to elsewhere refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+from test_pages import CHROMIUM, HERE
+
+import bundle
+from common import ROOT, Book
+
+
+def drive(folder) -> dict:
+    """What `bundle.mjs` saw."""
+    needed = {"node": shutil.which("node") or "", CHROMIUM: CHROMIUM}
+    needed["npm ci --prefix tests/browser"] = HERE / "node_modules"
+    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
+        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        report("not here: " + "; ".join(missing))
+    run = subprocess.run(
+        ["node", HERE / "bundle.mjs", str(folder)],
+        env={**os.environ, "CHROMIUM": CHROMIUM},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    try:
+        archive = bundle.bundle(Book(ROOT, "laptop"), tmp_path_factory.mktemp("dist"))
+    except ValueError as missing:
+        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        report(str(missing))
+    place = tmp_path_factory.mktemp("unpacked")
+    zipfile.ZipFile(archive).extractall(place)
+    return place / archive.stem
+
+
+@pytest.fixture(scope="module")
+def visit(folder) -> dict:
+    return drive(folder)
+
+
+def test_nothing_is_asked_of_a_network(visit):
+    assert visit["outside"] == []
+    assert visit["errors"] == []
+
+
+def test_pages_and_formulas_are_read(visit):
+    assert all(visit["titles"])
+    assert visit["titles"][0] == "Tailwise: start here"
+    assert visit["formulas"] > 20
+
+
+def test_search_finds_chapter_1(visit):
+    assert any("chapters/1_loss_weighting.html" in url for url in visit["results"])
+
+
+def test_a_planted_request_is_found(folder, tmp_path):
+    harmed = tmp_path / folder.name
+    shutil.copytree(folder, harmed)
+    page = harmed / "slides.html"
+    script = (
+        '<img src="https://outside.invalid/a.gif" alt=""><script>planted()</script>'
+    )
+    page.write_text(page.read_text("utf-8").replace("<main>", f"<main>{script}"))
+    visit = drive(harmed)
+    assert visit["outside"] == ["https://outside.invalid/a.gif"]
+    assert any("planted" in error for error in visit["errors"])
