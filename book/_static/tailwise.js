@@ -51,3 +51,6 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   page.theme = theme;
 });
+
+// Read from a disk, a page cannot fetch others: the search does without excerpts.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
