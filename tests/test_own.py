@@ -227,7 +227,7 @@ def test_what_cannot_be_split_is_refused(data, rows, ask, sentence):
 
 def test_a_group_too_small_to_split_is_refused():
     groups = np.where(np.arange(N) < 2, "dawn", "day")
-    with pytest.raises(ValueError, match="group 'crack, dawn' has 2 samples"):
+    with pytest.raises(ValueError, match="group 'dawn' has 2 samples"):
         own_pilot.pilot(own.from_arrays(X, Y, np.where(Y == "fine", "noon", groups)))
 
 

@@ -159,4 +159,4 @@ def _counts(data: Features) -> pd.DataFrame:
         return classes.value_counts().sort_index().to_frame("samples")
     groups = pd.Series(data.group_names[data.groups], name="group")
     table = pd.crosstab(classes, groups)
-    return table.assign(samples=table.sum(1))
+    return table.assign(samples=table.sum(axis=1))
