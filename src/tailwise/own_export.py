@@ -153,7 +153,7 @@ def _write(chosen: Chosen, folder: Path, sentence: str) -> str:
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     (folder / FILES[2]).write_text(text, "utf-8")
     if importlib.util.find_spec("skl2onnx") is None:
-        return 'head.onnx was not written: pip install "tailwise[export]" adds skl2onnx'
+        return "head.onnx was not written: pip install skl2onnx adds the exporter"
     (folder / FILES[3]).write_bytes(_onnx(weight, bias, chosen.estimator.classes_))
     return ""
 

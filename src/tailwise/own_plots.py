@@ -61,6 +61,6 @@ def reliability(axes: Sequence[Axes], found: Pilot) -> Sequence[Axes]:
         error = 100 * found.calibration_error[:, k].mean()
         ax.set_title(f"{name}\nerror {error:.1f} points", fontsize=9)
         low = min(0.45, x.min() - 0.05, y.min() - 0.05)
-        ax.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="confidence")
+        ax.set(xlim=(low, 1.02), ylim=(low, 1.05), xlabel="confidence")
     axes[0].set_ylabel("accuracy")
     return axes
