@@ -89,6 +89,13 @@ def test_labels_that_are_whole_are_classes(y):
     np.testing.assert_array_equal(coded.classes[coded.y], y)
 
 
+def test_of_many_columns_the_last_are_named_too(tmp_path):
+    table = pd.DataFrame(np.tile(X, 4)).assign(defect=Y)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match="'5', 13 more, '19'.*'defect'$"):
+        own.load(tmp_path / "a.csv")
+
+
 def test_copies_are_a_warning():
     rows = np.append(np.arange(N), [3, 5])
     with pytest.warns(UserWarning, match=r"2 of 262 rows repeat.*first in row 260"):
@@ -135,7 +142,7 @@ def test_a_fault_in_an_npz_is_one_sentence(tmp_path, values, sentence):
     [
         (arrays(X=spoiled("1,5")), {}, "'f2' holds '1,5' in line 6 of the file"),
         (arrays(X=spoiled(np.nan)), {}, "'f2' holds nan in line 6 of the file"),
-        (arrays(), {"label": "defect"}, "no column 'defect'.*'f0'.*'label', 'group'"),
+        (arrays(), {"label": "defect"}, "no column 'defect'.*'f0'.*'label', 'group'$"),
         (arrays(), {"group": "shift"}, "no column 'shift' in the file"),
         (arrays(), {"features": ["f0", "f9"]}, "no column 'f9' in the file"),
         (arrays(y=[None, *Y[1:]]), {}, "label is empty.*line 2 of the file"),

@@ -102,9 +102,11 @@ def read_csv(path: Path, features, label: str, group: str | None) -> Raw:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first dozen of many names."""
-    shown = ", ".join(map(repr, names[:12]))
-    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
+    """Names in a sentence: of many the first and the last, where labels often are."""
+    quoted = [repr(name) for name in names]
+    if len(names) > 12:
+        quoted[6:-6] = [f"{len(names) - 12} more"]
+    return ", ".join(quoted)
 
 
 def _is_number(column: pd.Series) -> bool:
