@@ -125,7 +125,7 @@ def test_nothing_is_left_when_training_raises(sources, kept):
 
 
 def test_weights_without_their_checksum_do_not_count(sources, monkeypatch):
-    write = cache._write
+    write = cache.write_whole
 
     def fails_at_the_checksum(path, content):
         if path.suffix == ".sha256":
@@ -133,7 +133,7 @@ def test_weights_without_their_checksum_do_not_count(sources, monkeypatch):
         write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_write", fails_at_the_checksum)
+        patch.setattr(cache, "write_whole", fails_at_the_checksum)
         with pytest.raises(OSError, match="disk full"):
             once(sources)
     assert once(sources)[1]
@@ -151,7 +151,7 @@ def test_a_file_appears_only_when_it_is_whole(kept, monkeypatch):
         replace(temporary, target)
 
     monkeypatch.setattr(cache.os, "replace", watched)
-    cache._write(path, b"new")
+    cache.write_whole(path, b"new")
     assert seen == [(b"old", b"new")]
     assert path.read_bytes() == b"new"
     assert list(kept.iterdir()) == [path]

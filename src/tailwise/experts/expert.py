@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,18 @@ from tailwise.experts.modules import (
 )
 
 CHUNK = 500  # images at a time without gradients
+
+
+class Images(Protocol):
+    """A tensor of images ``[n, ...]``, or anything that gives batches of them.
+
+    ``images[rows]`` is a tensor ``[b, ...]`` for indices ``[b]`` on the CPU, on the
+    device of the backbone.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -134,12 +147,13 @@ class Expert(nn.Module):
 
 
 @torch.no_grad()
-def in_chunks(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def in_chunks(function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
     """A function of images in chunks of `CHUNK`, without gradients."""
-    return torch.cat([function(rows) for rows in images.split(CHUNK)])
+    chunks = torch.arange(len(images)).split(CHUNK)
+    return torch.cat([function(images[rows]) for rows in chunks])
 
 
-def scores(expert: Expert, images: Tensor) -> Tensor:
+def scores(expert: Expert, images: Images) -> Tensor:
     """Logits ``[n, k]`` without gradients, in chunks; the experts' mixture needs them.
 
     Those of several experts are stacked to ``[m, n, k]``.
@@ -181,7 +195,7 @@ def make_expert(
 
 def add_groups(
     expert: Expert,
-    images: Tensor,
+    images: Images,
     *,
     generator: torch.Generator,
     pool: int = 10,

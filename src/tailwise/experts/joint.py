@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tailwise.experts.expert import Expert
+from tailwise.experts.expert import Expert, Images
 from tailwise.experts.phases import dual_loss, dual_rows
 from tailwise.experts.scorer import Scorer, mix
 from tailwise.experts.training import (
@@ -22,7 +22,7 @@ from tailwise.experts.training import (
 def train_jointly(
     experts: Sequence[Expert],
     scorer: Scorer,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     generator: torch.Generator,

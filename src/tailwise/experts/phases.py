@@ -10,15 +10,15 @@ stays as it is.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from tailwise.experts.clouded import agcl
-from tailwise.experts.expert import Expert
+from tailwise.experts.expert import Expert, Images
 from tailwise.experts.modules import seeded
-from tailwise.experts.samplers import class_balanced, instance_balanced
+from tailwise.experts.samplers import Stacked, class_balanced, instance_balanced
 from tailwise.experts.training import (
     DEFAULTS,
     Augment,
@@ -30,6 +30,7 @@ from tailwise.experts.training import (
     fit,
 )
 from tailwise.losses import adjusted_cross_entropy, log_priors
+from tailwise.training.checkpoint import Checkpoint
 
 
 def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -39,7 +40,7 @@ def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 def phase_one(
     expert: Expert,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     generator: torch.Generator,
@@ -47,6 +48,7 @@ def phase_one(
     augment: Augment | None = None,
     cached: bool = False,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train shared prompts, adapters and head, with logit adjustment.
 
@@ -54,7 +56,7 @@ def phase_one(
     ----------
     expert : Expert
         Without group prompts. An expert that has a head alone is a linear probe.
-    images : Tensor [n, ...]
+    images : Tensor [n, ...] or Images
         As the backbone takes them.
     labels : Tensor [n]
         Each of the head's classes at least once.
@@ -67,6 +69,8 @@ def phase_one(
         Compute once what comes before anything trained; without augment only.
     progress : callable, optional
         ``progress(steps_done, loss)``, called after each step.
+    checkpoint : Checkpoint, optional
+        Go on from it, and keep the run there.
     """
     if expert.groups is not None:
         raise ValueError("expert has group prompts: expected none before phase 2")
@@ -85,12 +89,18 @@ def phase_one(
         return loss(expert.head(expert.embed(x, start).features), labels[chosen])
 
     losses = fit(
-        expert.beside, batch_loss, settings, head=expert.head, progress=progress
+        expert.beside,
+        batch_loss,
+        settings,
+        head=expert.head,
+        progress=progress,
+        checkpoint=checkpoint,
+        moving=dict(generator=generator, rows=rows),
     )
     return History(losses)
 
 
-def linear_probe(expert: Expert, images: Tensor, labels: Tensor, **options) -> History:
+def linear_probe(expert: Expert, images: Images, labels: Tensor, **options) -> History:
     """Train the head of the plain backbone, with the loss of `phase_one`.
 
     The expert has neither prompts nor adapters; options as in `phase_one`.
@@ -103,7 +113,7 @@ def linear_probe(expert: Expert, images: Tensor, labels: Tensor, **options) -> H
 
 def full_fine_tuning(
     expert: Expert,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     generator: torch.Generator,
@@ -139,15 +149,13 @@ def full_fine_tuning(
 
 def dual_rows(
     labels: Tensor, settings: Settings, generator: torch.Generator
-) -> Iterator[Tensor]:
+) -> Stacked:
     """Endless indices ``[2, batch / 2]``: class-balanced, then instance-balanced."""
     half = settings.batch // 2
     balanced = class_balanced(
         labels, half, generator=generator, per_class=settings.per_class
     )
-    natural = instance_balanced(labels, half, generator=generator)
-    while True:
-        yield torch.stack([next(balanced), next(natural)])
+    return Stacked(balanced, instance_balanced(labels, half, generator=generator))
 
 
 def dual_loss(
@@ -200,7 +208,7 @@ def dual_loss(
 
 def phase_two(
     expert: Expert,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     generator: torch.Generator,
@@ -208,6 +216,7 @@ def phase_two(
     augment: Augment | None = None,
     cached: bool = False,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train group prompts, keys and head; shared prompts and adapters are frozen.
 
@@ -241,5 +250,13 @@ def phase_two(
             generator=generator,
         )
 
-    losses = fit([groups], batch_loss, settings, head=expert.head, progress=progress)
+    losses = fit(
+        [groups],
+        batch_loss,
+        settings,
+        head=expert.head,
+        progress=progress,
+        checkpoint=checkpoint,
+        moving=dict(generator=generator, rows=rows, usage=usage),
+    )
     return History(losses, usage)

@@ -1,7 +1,6 @@
 """Endless streams of indices, as pure functions of a generator."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -35,15 +34,87 @@ def class_counts(labels: Tensor, n_classes: int) -> Tensor:
     return counts
 
 
-def _shuffled(items: Tensor, generator: torch.Generator) -> Iterator[int]:
+class _Shuffled:
     """Every item once, in a random order; then all again, in another."""
-    while True:
-        yield from items[torch.randperm(len(items), generator=generator)].tolist()
+
+    def __init__(self, items: Tensor, generator: torch.Generator) -> None:
+        self.items, self.generator = items, generator
+        self.order, self.place = [], 0
+
+    def __next__(self) -> int:
+        if self.place == len(self.order):
+            order = torch.randperm(len(self.items), generator=self.generator)
+            self.order, self.place = self.items[order].tolist(), 0
+        self.place += 1
+        return self.order[self.place - 1]
 
 
-def _batches(stream: Iterator[int], size: int) -> Iterator[Tensor]:
-    while True:
-        yield torch.tensor(list(islice(stream, size)))
+class Stream(Iterator[Tensor]):
+    """Endless batches of indices ``[batch]``, whose place can be kept and put back.
+
+    Without `classes` they are the items of ``members[0]``; else those of ``members[c]``
+    for each class c in turn, `per_class` at a time. The generator's state is not part
+    of `get_state`.
+    """
+
+    def __init__(
+        self,
+        batch: int,
+        members: list[_Shuffled],
+        classes: _Shuffled | None = None,
+        per_class: int = 1,
+    ) -> None:
+        self.batch, self.members, self.classes = batch, members, classes
+        self.per_class, self.now, self.left = per_class, 0, 0
+
+    def _draw(self) -> int:
+        if self.classes is not None:
+            if not self.left:
+                self.now, self.left = next(self.classes), self.per_class
+            self.left -= 1
+        return next(self.members[self.now])
+
+    def __next__(self) -> Tensor:
+        return torch.tensor([self._draw() for _ in range(self.batch)])
+
+    @property
+    def _shuffles(self) -> list[_Shuffled]:
+        return self.members + ([] if self.classes is None else [self.classes])
+
+    def get_state(self) -> Tensor:
+        """Where it stands, as integers."""
+        state = [self.now, self.left]
+        for each in self._shuffles:
+            state += [each.place, len(each.order), *each.order]
+        return torch.tensor(state)
+
+    def set_state(self, state: Tensor) -> None:
+        """Go on where a stream over the same labels stood."""
+        self.now, self.left, *rest = state.tolist()
+        for each in self._shuffles:
+            each.place, size, *rest = rest
+            each.order, rest = rest[:size], rest[size:]
+
+
+class Stacked(Iterator[Tensor]):
+    """Batches of several streams side by side, ``[streams, batch]``."""
+
+    def __init__(self, *streams: Stream) -> None:
+        self.streams = streams
+
+    def __next__(self) -> Tensor:
+        return torch.stack([next(stream) for stream in self.streams])
+
+    def get_state(self) -> Tensor:
+        """Where each stands, as integers."""
+        states = [stream.get_state() for stream in self.streams]
+        return torch.cat([torch.tensor([len(s) for s in states]), *states])
+
+    def set_state(self, state: Tensor) -> None:
+        """Put back what `get_state` gave."""
+        sizes, rest = state.split([k := len(self.streams), len(state) - k])
+        for stream, part in zip(self.streams, rest.split(sizes.tolist())):
+            stream.set_state(part)
 
 
 def _check_size(name: str, size: int) -> None:
@@ -53,14 +124,14 @@ def _check_size(name: str, size: int) -> None:
 
 def instance_balanced(
     labels: Tensor, batch: int, *, generator: torch.Generator
-) -> Iterator[Tensor]:
+) -> Stream:
     """Endless batches of indices ``[batch]``; every sample counts the same.
 
     Sampled without replacement: a batch that ends a pass over the ``n`` labels takes
     the rest from the next pass.
     """
     _check_size("batch", batch)
-    return _batches(_shuffled(torch.arange(len(labels)), generator), batch)
+    return Stream(batch, [_Shuffled(torch.arange(len(labels)), generator)])
 
 
 def class_balanced(
@@ -69,7 +140,7 @@ def class_balanced(
     *,
     generator: torch.Generator,
     per_class: int = 4,
-) -> Iterator[Tensor]:
+) -> Stream:
     """Endless batches of indices ``[batch]``; every class counts the same.
 
     Classes come in a random order, each with its next `per_class` samples; both orders
@@ -80,9 +151,7 @@ def class_balanced(
     labels = labels.cpu()
     n_classes = int(labels.max()) + 1 if labels.numel() else 1
     class_counts(labels, n_classes)
-    members = [
-        _shuffled((labels == c).nonzero()[:, 0], generator) for c in range(n_classes)
-    ]
-    order = _shuffled(torch.arange(n_classes), generator)
-    stream = (next(members[c]) for c in order for _ in range(per_class))
-    return _batches(stream, batch)
+    rows = [(labels == c).nonzero()[:, 0] for c in range(n_classes)]
+    members = [_Shuffled(each, generator) for each in rows]
+    order = _Shuffled(torch.arange(n_classes), generator)
+    return Stream(batch, members, order, per_class)

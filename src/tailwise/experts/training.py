@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tailwise.experts.expert import Expert, in_chunks
+from tailwise.experts.expert import Expert, Images, in_chunks
 from tailwise.experts.samplers import class_counts
+from tailwise.training.checkpoint import Checkpoint, Moving, Run
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]  # images -> images
 Progress = Callable[[int, float], None]  # steps done, loss of the last
@@ -61,7 +62,7 @@ class History:
     usage: Tensor | None = None
 
 
-def check_data(expert: Expert, images: Tensor, labels: Tensor) -> Tensor:
+def check_data(expert: Expert, images: Images, labels: Tensor) -> Tensor:
     """Samples of each class, ``[k]``; a ValueError for data that do not fit."""
     if len(images) != len(labels):
         raise ValueError(f"images has {len(images)}: expected {len(labels)}, as labels")
@@ -70,7 +71,7 @@ def check_data(expert: Expert, images: Tensor, labels: Tensor) -> Tensor:
 
 def feed(
     expert: Expert,
-    images: Tensor,
+    images: Images,
     start: int,
     *,
     generator: torch.Generator,
@@ -110,6 +111,8 @@ def fit(
     *,
     head: nn.Module | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    moving: Moving | None = None,
 ) -> tuple[float, ...]:
     """Minimise a loss of the step number over parts; the loss of each step.
 
@@ -123,6 +126,10 @@ def fit(
         Trained with ``settings.head_lr``.
     progress : callable, optional
         Called after each step.
+    checkpoint : Checkpoint, optional
+        Go on from it, and keep the run there.
+    moving : dict, optional
+        What else changes with the steps: generators, streams of rows, tensors.
     """
     given = [(list(parts), settings.lr)]
     if head is not None:
@@ -142,8 +149,11 @@ def fit(
         )
     else:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    losses = []
-    for step in range(settings.steps):
+    losses, run = [], None
+    if checkpoint is not None:
+        run = Run(checkpoint, asdict(settings), optimizer, schedule, moving or {})
+        losses = run.resume()
+    for step in range(len(losses), settings.steps):
         loss = batch_loss(step)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
@@ -152,6 +162,8 @@ def fit(
         loss.backward()
         optimizer.step()
         schedule.step()
+        if run is not None:
+            run.keep(losses, last=step + 1 == settings.steps)
         if progress is not None:
             progress(step + 1, losses[-1])
     optimizer.zero_grad()

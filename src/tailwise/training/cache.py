@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from torch import nn
 
 from tailwise import provenance
 from tailwise.data.fashion import ASSETS
+from tailwise.training.checkpoint import write_whole
 
 
 def folder() -> Path:
@@ -76,17 +76,6 @@ def train_once(
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     content = save(state)
     weights.parent.mkdir(parents=True, exist_ok=True)
-    _write(weights, content)
-    _write(checksum, hashlib.sha256(content).hexdigest().encode())
+    write_whole(weights, content)
+    write_whole(checksum, hashlib.sha256(content).hexdigest().encode())
     return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
