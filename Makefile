@@ -8,7 +8,8 @@ BROWSER := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html slides bundle test sync record bench serve clean set-repository
+.PHONY: help setup book html slides bundle test sync record bench data serve clean \
+  set-repository
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +64,9 @@ record: setup  ## make the last run the recorded one, to be committed
 
 bench: setup  ## time whole figures against the tools people use today
 	@for script in benchmarks/*.py; do $(PY) $$script || exit 1; done
+
+data: setup  ## DATASET=cifar100: fetch what the book does not ship
+	@$(PY) tools/data.py $(DATASET)
 
 serve: setup  ## show _build/html at http://127.0.0.1:8000
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000

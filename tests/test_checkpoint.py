@@ -1,5 +1,6 @@
 """Checkpoints: a run that is stopped goes on to the same end, and nothing is mixed."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -13,7 +14,6 @@ from tiny_vit import expert_of, images_and_labels, rng, tiny
 from tailwise.experts import phases
 from tailwise.experts.samplers import class_balanced, instance_balanced
 from tailwise.experts.training import Settings
-from tailwise.training import checkpoint as module
 from tailwise.training.checkpoint import Checkpoint
 
 IMAGES, LABELS = images_and_labels()
@@ -99,7 +99,7 @@ def test_stopped_while_it_saves(broken, tmp_path, monkeypatch):
             raise Killed
         real(source, target)
 
-    monkeypatch.setattr(module.os, "replace", replace_)
+    monkeypatch.setattr(os, "replace", replace_)
     with pytest.raises(Killed):
         run("phase_two", kept)
     monkeypatch.undo()
@@ -129,7 +129,7 @@ def rewrite(kept, change):
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file)
-    state["sha256"] = module.hashlib.sha256(file.read_bytes()).hexdigest()
+    state["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     kept.path.write_text(json.dumps(state))
 
 

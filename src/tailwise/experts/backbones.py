@@ -8,6 +8,7 @@ and the image encoder of CLIP. Another family needs another `Layout`, nothing el
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -81,10 +82,19 @@ class Backbone:
 
     Not a module itself, so that an expert that holds one does not count, save, train
     or move its weights: put the module on its device first.
+
+    Attributes
+    ----------
+    module : nn.Module
+    layout : Layout
+    half : torch.dtype, optional
+        Type of products in tokens and blocks, such as torch.bfloat16. What goes from
+        block to block, embeddings, heads and losses keep the type of the weights.
     """
 
     module: nn.Module
     layout: Layout
+    half: torch.dtype | None = None
     blocks: Sequence[nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +102,13 @@ class Backbone:
 
     def tokens(self, images: Tensor) -> Tensor:
         """Tokens ``[n, t, d]`` that enter the first block, the class token first."""
-        return self.layout.tokens(self.module, images)
+        with self._mixed():
+            return self.layout.tokens(self.module, images).to(self.like)
+
+    def _mixed(self) -> AbstractContextManager:
+        if self.half is None:
+            return nullcontext()
+        return torch.autocast(self.like.device.type, self.half)
 
     def run(self, index: int, x: Tensor, beside: nn.Module | None = None) -> Tensor:
         """Apply one block to ``[n, t, d]``; ``beside`` is added to its MLP's output.
@@ -101,16 +117,13 @@ class Backbone:
         """
         block, flip = self.blocks[index], not self.layout.batch_first(self.module)
         x = x.transpose(0, 1) if flip else x
-        if beside is None:
-            x = block(x)
-        else:
+        hook = nullcontext()
+        if beside is not None:
             hook = block.mlp.register_forward_hook(
                 lambda _, given, out: out + beside(given[0])
             )
-            try:
-                x = block(x)
-            finally:
-                hook.remove()
+        with hook, self._mixed():
+            x = block(x)
         return x.transpose(0, 1) if flip else x
 
     def embed(self, x: Tensor) -> Tensor:
@@ -143,7 +156,12 @@ class Backbone:
         return replace(self, module=module.requires_grad_(True).train())
 
 
-def as_backbone(module: nn.Module, layout: str | Layout | None = None) -> Backbone:
+def as_backbone(
+    module: nn.Module,
+    layout: str | Layout | None = None,
+    *,
+    half: torch.dtype | None = None,
+) -> Backbone:
     """A frozen `Backbone` of a vision transformer, **frozen in place**.
 
     Parameters
@@ -152,6 +170,8 @@ def as_backbone(module: nn.Module, layout: str | Layout | None = None) -> Backbo
         Its weights stop requiring gradients and it goes to evaluation mode.
     layout : str or Layout, optional
         A key of `LAYOUTS`. By default found from the attributes of the module.
+    half : torch.dtype, optional
+        As in `Backbone`.
     """
     if layout is None:
         found = [name for name, mark in MARKS.items() if hasattr(module, mark)]
@@ -163,7 +183,7 @@ def as_backbone(module: nn.Module, layout: str | Layout | None = None) -> Backbo
         if layout not in LAYOUTS:
             raise ValueError(f"layout is {layout!r}: expected one of {_names()}")
         layout = LAYOUTS[layout]
-    return Backbone(module, layout).freeze()
+    return Backbone(module, layout, half).freeze()
 
 
 def _names() -> str:

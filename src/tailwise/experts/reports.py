@@ -21,10 +21,10 @@ from tailwise.metrics import Estimate, estimate
 PARTS = ("all", "many", "medium", "few", "unseen")
 
 
-def _one(seed: int, rates: dict[str, float], settings: Settings) -> Split:
+def _one(seed: int, rates: dict[str, float], settings: Settings, device: str) -> Split:
     torch.set_num_threads(1)
-    task = glyphs.draw(seed)
-    return study.run(study.load_pair(), task, seed, rates, settings=settings)
+    task, pair = glyphs.draw(seed), study.load_pair().to(device)
+    return study.run(pair, task, seed, rates, settings=settings)
 
 
 def run_splits(
@@ -33,9 +33,16 @@ def run_splits(
     *,
     settings: Settings = study.SETTINGS,
     jobs: int = 2,
+    device: str = "cpu",
 ) -> list[Split]:
-    """`study.run` on several splits with the shipped pair, in separate processes."""
-    return Parallel(n_jobs=jobs)(delayed(_one)(seed, rates, settings) for seed in seeds)
+    """`study.run` on several splits with the shipped pair, in separate processes.
+
+    On a GPU one after the other, in this process.
+    """
+    jobs = jobs if device == "cpu" else 1
+    return Parallel(n_jobs=jobs)(
+        delayed(_one)(seed, rates, settings, device) for seed in seeds
+    )
 
 
 def accuracies(splits: Sequence[Split], method: str) -> dict[str, np.ndarray]:

@@ -1,9 +1,16 @@
 """Endless streams of indices, as pure functions of a generator."""
 
+import hashlib
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+
+
+def generator_for(seed: int, *purpose: str) -> torch.Generator:
+    """Random numbers for one purpose; those of other purposes do not move them."""
+    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
 
 
 def class_counts(labels: Tensor, n_classes: int) -> Tensor:

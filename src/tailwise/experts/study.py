@@ -5,18 +5,19 @@ images and takes the same number of steps. `Split` holds logits, so that any num
 the chapter is a function of them.
 """
 
-import hashlib
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from tailwise.data.glyphs import Task
+from tailwise.data.glyphs import Glyphs, Task
 from tailwise.experts import phases, pretrained
 from tailwise.experts.backbones import as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.joint import train_jointly
+from tailwise.experts.samplers import generator_for
 from tailwise.experts.scorer import (
     INPUTS,
     Scorer,
@@ -41,6 +42,11 @@ class Pair:
     language: torch.nn.Module
     text: torch.nn.Module
 
+    def to(self, device: str) -> "Pair":
+        """A copy on a device; this pair stays where it is."""
+        parts = (self.visual, self.language, self.text)
+        return Pair(*(copy.deepcopy(part).to(device) for part in parts))
+
     def fresh(
         self, kind: str, task: Task, seed: int, *, head: str | None = None, **parts
     ) -> Expert:
@@ -54,27 +60,26 @@ class Pair:
         if head not in heads or (kind, head) == ("visual", "text"):
             raise ValueError(f"head is {head!r} for {kind}: expected one of {heads}")
         backbone = as_backbone(getattr(self, kind))
+        train = _placed(task.train, backbone.like.device)
         made = make_expert(
-            backbone, len(task.counts), generator=_generator(seed, kind), **parts
+            backbone, len(task.counts), generator=generator_for(seed, kind), **parts
         )
         if head == "text":
             made.head.init_text(self.text.encode(task.names).detach())
         elif head == "means":
-            features = in_chunks(backbone.module, task.train.images)
-            made.head.init_means(features, task.train.labels)
+            features = in_chunks(backbone.module, train.images)
+            made.head.init_means(features, train.labels)
         return made
+
+
+def _placed(part: Glyphs, device: str | torch.device) -> Glyphs:
+    return replace(part, images=part.images.to(device), labels=part.labels.to(device))
 
 
 def load_pair(seed: int = 0, **options) -> Pair:
     """Load both experts; options as in `pretrained.load`."""
     visual = pretrained.load("visual", seed, **options)
     return Pair(visual, *pretrained.load("language", seed, **options))
-
-
-def _generator(seed: int, *purpose: str) -> torch.Generator:
-    """Random numbers for one purpose; those of other purposes do not move them."""
-    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Split:
     ----------
     task : Task
     logits : dict of str to dict of str to Tensor [n, 60]
-        By method, then by set: "train", "val", "test" or "test_unseen".
+        By method, then by set: "train", "val", "test" or "test_unseen"; on the CPU.
     weights : dict of str to Tensor [n, 2]
         The scorers' weights of visual and language expert on the test images.
     usage : dict of str to Tensor [pool]
@@ -117,7 +122,10 @@ def _everywhere(task: Task, function: Callable[[Tensor], Tensor]) -> dict[str, T
 
 
 def _keep(split: Split, method: str, expert: Expert) -> None:
-    split.logits[method] = _everywhere(split.task, lambda x: scores(expert, x))
+    device = expert.backbone.like.device
+    split.logits[method] = _everywhere(
+        split.task, lambda x: scores(expert, x.to(device)).cpu()
+    )
 
 
 def _mixtures(split: Split, of: str, seed: int) -> None:
@@ -132,7 +140,7 @@ def _mixtures(split: Split, of: str, seed: int) -> None:
     if of != "phase 2":
         return
     for inputs in INPUTS:
-        generator = _generator(seed, inputs)
+        generator = generator_for(seed, inputs)
         scorer = Scorer(2, both["train"].shape[-1], generator=generator, inputs=inputs)
         labels = split.task.train.labels
         fit_scorer(scorer, both["train"], labels, generator=generator)
@@ -145,12 +153,13 @@ def _mixtures(split: Split, of: str, seed: int) -> None:
 
 
 def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
-    train = split.task.train
     experts = [pair.fresh(kind, split.task, seed) for kind in KINDS]
+    device = experts[0].backbone.like.device
+    train = _placed(split.task.train, device)
     for expert in experts:
-        add_groups(expert, train.images, generator=_generator(seed, "groups"))
-    generator = _generator(seed, "joint")
-    scorer = Scorer(2, len(split.task.counts), generator=generator)
+        add_groups(expert, train.images, generator=generator_for(seed, "groups"))
+    generator = generator_for(seed, "joint")
+    scorer = Scorer(2, len(split.task.counts), generator=generator).to(device)
     train_jointly(
         experts,
         scorer,
@@ -161,6 +170,7 @@ def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
     )
     for kind, expert in zip(KINDS, experts):
         _keep(split, f"{kind}, joint", expert)
+    scorer.cpu()  # as the logits are
     both = [split.logits[f"{kind}, joint"] for kind in KINDS]
     split.logits["scorer, joint"] = {}
     for name in SETS:
@@ -180,21 +190,24 @@ def choose_rates(
 ) -> dict[str, float]:
     """Rate of full fine-tuning with the best validation accuracy, for each expert."""
     found = {kind: {} for kind in KINDS}
+    device = next(pair.visual.parameters()).device
+    val = _placed(task.val, device)
     for kind in KINDS:
         for rate in rates:
             tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rate))
-            right = scores(tuned, task.val.images).argmax(-1) == task.val.labels
+            right = scores(tuned, val.images).argmax(-1) == val.labels
             found[kind][rate] = right.double().mean().item()
     return {kind: max(each, key=each.get) for kind, each in found.items()}
 
 
 def _tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
     start = pair.fresh(kind, task, seed, tokens=0, adapter=0)
+    train = _placed(task.train, start.backbone.like.device)
     tuned, _ = phases.full_fine_tuning(
         start,
-        task.train.images,
-        task.train.labels,
-        generator=_generator(seed, kind, "full"),
+        train.images,
+        train.labels,
+        generator=generator_for(seed, kind, "full"),
         settings=settings,
     )
     return tuned
@@ -215,7 +228,9 @@ def run(
     Parameters
     ----------
     pair : Pair
+        Training is on its device, see `Pair.to`.
     task : Task
+        On the CPU.
     seed : int
         Of prompts, heads and batches.
     rates : dict of str to float
@@ -226,7 +241,8 @@ def run(
     progress : callable, optional
         Called with the name of each method when it is done.
     """
-    split, data = Split(task, rates=rates), (task.train.images, task.train.labels)
+    train = _placed(task.train, next(pair.visual.parameters()).device)
+    split, data = Split(task, rates=rates), (train.images, train.labels)
     tell = progress or (lambda name: None)
     for kind in KINDS:
         plain = dict(tokens=0, adapter=0)
@@ -240,7 +256,7 @@ def run(
         ):
             probe = pair.fresh(kind, task, seed, head=head, **plain)
             given = replace(settings, tau=tau)
-            options = dict(generator=_generator(seed, kind, "probe"), cached=True)
+            options = dict(generator=generator_for(seed, kind, "probe"), cached=True)
             phases.linear_probe(probe, *data, settings=given, **options)
             _keep(split, f"{kind}, {name}", probe)
         tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
@@ -248,13 +264,13 @@ def run(
         tell(f"{kind}, full")
         expert = pair.fresh(kind, task, seed)
         options = dict(settings=settings, cached=True)
-        generator = _generator(seed, kind, "phase 1")
+        generator = generator_for(seed, kind, "phase 1")
         phases.phase_one(expert, *data, generator=generator, **options)
         _keep(split, f"{kind}, phase 1", expert)
-        add_groups(expert, data[0], generator=_generator(seed, kind, "groups"))
-        generator = _generator(seed, kind, "phase 2")
+        add_groups(expert, data[0], generator=generator_for(seed, kind, "groups"))
+        generator = generator_for(seed, kind, "phase 2")
         history = phases.phase_two(expert, *data, generator=generator, **options)
-        split.usage[kind] = history.usage
+        split.usage[kind] = history.usage.cpu()
         _keep(split, f"{kind}, phase 2", expert)
         tell(f"{kind}, phase 2")
     for of in ("probe", "full", "phase 1", "phase 2"):

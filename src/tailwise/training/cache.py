@@ -13,7 +13,7 @@ from torch import nn
 
 from tailwise import provenance
 from tailwise.data.fashion import ASSETS
-from tailwise.training.checkpoint import write_whole
+from tailwise.files import write_whole
 
 
 def folder() -> Path:

@@ -6,8 +6,6 @@ checksum. The JSON is replaced last: whenever a run is stopped, what it names is
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from tailwise.files import write_whole
 
 
 class Stateful(Protocol):
@@ -27,21 +27,6 @@ class Stateful(Protocol):
 
 
 Moving = dict[str, Tensor | Stateful]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary file, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # before the JSON says that it is there
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,206 @@
+"""CIFAR-100 with a long tail, for the `paper` profile; fetched only when called to.
+
+torchvision's archive is unpickled once, by `prepare`, after torchvision has checked it.
+What it holds is kept as ``cifar100.safetensors`` with a checksum, and read from there.
+"""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from tailwise.compat import import_torchvision
+from tailwise.data.fashion import cache_dir
+from tailwise.files import write_whole
+
+FILE = "cifar100.safetensors"
+SPLITS = ("train", "test")
+N_MAX = 500  # training images of each class
+MANY, FEW = 100, 20  # LPT: many > 100, medium 20 to 100, few < 20 training images
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """One split, as it was published.
+
+    Attributes
+    ----------
+    images : Tensor of uint8 [n, 3, 32, 32]
+    labels : Tensor of int64 [n]
+        Positions in `names`.
+    names : tuple of str
+        Of the classes, in the order of the alphabet.
+    """
+
+    images: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LongTail:
+    """A long-tailed training set of k classes, and the balanced test set.
+
+    Attributes
+    ----------
+    images, test_images : Tensor of float32 [n, 3, 32, 32]
+        In [0, 1].
+    labels, test_labels : Tensor of int64 [n]
+    counts : Tensor of int64 [k]
+        Training images of each class.
+    names : tuple of str
+    """
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    counts: Tensor
+    names: tuple[str, ...]
+
+    @property
+    def groups(self) -> dict[str, Tensor]:
+        """Classes by training images, bool ``[k]``: all, many, medium, few."""
+        many, few = self.counts > MANY, self.counts < FEW
+        return {
+            "all": torch.ones_like(few),
+            "many": many,
+            "medium": ~many & ~few,
+            "few": few,
+        }
+
+
+def long_tailed_counts(n_max: int, n_classes: int, ratio: float) -> Tensor:
+    """Counts ``floor(n_max ratio^(-c / (k - 1)))`` of classes c = 0 … k - 1, int64.
+
+    The exponential profile of CIFAR-100-LT (Cao et al., 2019), which rounds down;
+    `tailwise.data.glyphs.long_tail` rounds to the nearest.
+    """
+    for name, value, least in (("n_classes", n_classes, 2), ("ratio", ratio, 1)):
+        if not value >= least:
+            raise ValueError(f"{name} is {value}: expected at least {least}")
+    if not n_max >= ratio:
+        raise ValueError(f"n_max is {n_max}: expected at least the ratio {ratio}")
+    rank = torch.arange(n_classes, dtype=torch.float64) / (n_classes - 1)
+    # A count that is whole must not be lost to rounding.
+    return (n_max * ratio**-rank + 1e-9).floor().long()
+
+
+def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:
+    """CIFAR-100-LT: class 0 is the most frequent; the seed chooses the images."""
+    train, test = map(load_split, SPLITS)
+    counts = long_tailed_counts(n_max, len(train.names), ratio)
+    g, rows = torch.Generator().manual_seed(seed), []
+    for c, count in enumerate(counts.tolist()):
+        mine = (train.labels == c).nonzero()[:, 0]
+        if count > len(mine):
+            raise ValueError(f"n_max is {n_max}: class {c} has {len(mine)} images")
+        rows.append(mine[torch.randperm(len(mine), generator=g)[:count]])
+    chosen = torch.cat(rows)
+    return LongTail(
+        train.images[chosen].float() / 255,
+        train.labels[chosen],
+        test.images.float() / 255,
+        test.labels,
+        counts,
+        train.names,
+    )
+
+
+def load_split(split: str, folder: Path | None = None) -> Cifar:
+    """Read a split that `prepare` has kept.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+    folder : Path, optional
+        By default ``$TAILWISE_DATA``, or ``~/.cache/tailwise``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown split, or a file that does not match its checksum.
+    OSError
+        If there is no file; the message says what makes it.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected {' or '.join(SPLITS)}")
+    path = (folder or cache_dir()) / FILE
+    if not path.is_file():
+        raise OSError(f"{path} is missing: `make data DATASET=cifar100` makes it")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    expected = _sum(path).read_text() if _sum(path).is_file() else "missing"
+    if found != expected:
+        raise ValueError(
+            f"{path} is damaged: SHA-256 is {found[:12]}…, expected {expected[:12]}…; "
+            "remove it and run `make data DATASET=cifar100`"
+        )
+    tensors = load(content)
+    names = json.loads(bytes(tensors["names"].tolist()))
+    images, labels = (tensors[f"{split}.{part}"] for part in ("images", "labels"))
+    return Cifar(images, labels, tuple(names))
+
+
+def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
+    """Make the file that `load_split` reads, and return its path.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        As in `load_split`. torchvision's ``cifar-100-python`` is looked for in it.
+    download : bool
+        If it is not there, fetch it through torchvision into a temporary folder.
+
+    Raises
+    ------
+    OSError
+        If there is no source; the message says what was tried.
+    """
+    folder = folder or cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    tried = []
+    for where, source in (
+        (f"torchvision's files in {folder}", _there),
+        *([("a download through torchvision", _fetched)] if download else []),
+    ):
+        try:
+            return _keep(source(folder), folder / FILE)
+        except (OSError, RuntimeError, ImportError, ValueError) as error:
+            tried.append(f"{where} ({type(error).__name__}: {error})")
+    raise OSError("CIFAR-100 was not found; tried " + "; ".join(tried))
+
+
+def _sum(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _keep(splits: dict[str, Cifar], path: Path) -> Path:
+    tensors = {f"{name}.images": split.images for name, split in splits.items()}
+    tensors |= {f"{name}.labels": split.labels for name, split in splits.items()}
+    names = json.dumps(splits["train"].names).encode()
+    content = save(tensors | {"names": torch.tensor(list(names))})
+    write_whole(path, content)
+    write_whole(_sum(path), hashlib.sha256(content).hexdigest().encode())
+    return path
+
+
+def _there(folder: Path, download: bool = False) -> dict[str, Cifar]:
+    source = import_torchvision().datasets.CIFAR100
+    found = {}
+    for split in SPLITS:
+        data = source(folder, train=split == "train", download=download)
+        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        found[split] = Cifar(images, torch.tensor(data.targets), tuple(data.classes))
+    return found
+
+
+def _fetched(folder: Path) -> dict[str, Cifar]:
+    # Beside the result; gone with all that torchvision unpacked in it
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar100-") as temporary:
+        return _there(Path(temporary), download=True)

@@ -1,0 +1,124 @@
+"""Two ViT-B/16 for the `paper` profile: supervised by torchvision, and CLIP.
+
+Both take images of any size in [0, 1]; what resizes and normalises them is part of the
+layout. Loading fetches weights where they are not on disk yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailwise.compat import import_torchvision
+from tailwise.experts.backbones import LAYOUTS, Backbone, Layout, as_backbone
+
+SIZE = 224
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation
+CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# Weights for images of 224 pixels; SWAG_E2E is for 384.
+SUPERVISED = ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
+PROMPT = "a photo of a {}."  # LIFT
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pretrained backbone, and where its head starts.
+
+    Attributes
+    ----------
+    backbone : Backbone
+    weights : str
+        What was loaded.
+    directions : Tensor [k, e], optional
+        Embeddings of class names; without them the head starts at class means.
+    """
+
+    backbone: Backbone
+    weights: str
+    directions: Tensor | None = None
+
+
+def resizing(
+    layout: Layout, size: int, mean: Sequence[float], deviation: Sequence[float]
+) -> Layout:
+    """A layout for images ``[n, 3, h, w]`` in [0, 1] of any h and w.
+
+    They are resized (bicubic) and normalised before the tokens of `layout`.
+    """
+
+    def tokens(module: nn.Module, images: Tensor) -> Tensor:
+        like = next(module.parameters())
+        options = dict(mode="bicubic", antialias=True, align_corners=False)
+        x = F.interpolate(images.to(like), (size, size), **options).clamp(0, 1)
+        mu, sd = (like.new_tensor(v).view(3, 1, 1) for v in (mean, deviation))
+        return layout.tokens(module, (x - mu) / sd)
+
+    return replace(layout, tokens=tokens)
+
+
+def load_supervised(
+    weights: str = SUPERVISED[0],
+    *,
+    device: str = "cpu",
+    half: torch.dtype | None = None,
+) -> Start:
+    """torchvision's ViT-B/16, frozen, without its classifier.
+
+    Parameters
+    ----------
+    weights : str
+        One of `SUPERVISED`: names in torchvision's ``ViT_B_16_Weights``.
+    device : str
+    half : torch.dtype, optional
+        As in `Backbone`.
+    """
+    if weights not in SUPERVISED:
+        raise ValueError(f"weights is {weights!r}: expected one of {SUPERVISED}")
+    models = import_torchvision().models
+    chosen = models.ViT_B_16_Weights[weights]
+    # Tensors only: nothing that is loaded can run code.
+    tensors = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    module = models.vit_b_16()
+    module.load_state_dict(tensors)
+    module.heads = nn.Identity()
+    layout = resizing(LAYOUTS["torchvision"], SIZE, *IMAGENET)
+    name = f"torchvision ViT_B_16_Weights.{weights}"
+    return Start(as_backbone(module.to(device), layout, half=half), name)
+
+
+def load_clip(
+    names: Sequence[str], *, device: str = "cpu", half: torch.dtype | None = None
+) -> Start:
+    """OpenAI's CLIP ViT-B/16, frozen; its text encoder reads the class names once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the k classes; an underscore counts as a space.
+    device, half
+        As in `load_supervised`.
+
+    Raises
+    ------
+    ImportError
+        Without the optional package open_clip_torch.
+    """
+    import_torchvision()  # which open_clip imports, without our work-around
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ImportError(
+            "CLIP needs the package open_clip_torch: pip install 'tailwise[paper]'"
+        ) from error
+    kind = "ViT-B-16-quickgelu"  # the activation that OpenAI trained with
+    clip = open_clip.create_model(kind, pretrained="openai", require_pretrained=True)
+    clip.eval()
+    lines = [PROMPT.format(name.replace("_", " ")) for name in names]
+    with torch.no_grad():
+        directions = clip.encode_text(open_clip.get_tokenizer(kind)(lines))
+    layout = resizing(LAYOUTS["clip"], SIZE, *CLIP)
+    backbone = as_backbone(clip.visual.to(device), layout, half=half)
+    name = f"open_clip {kind}, openai"
+    return Start(backbone, name, directions.float().to(device))
