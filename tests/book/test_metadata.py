@@ -24,18 +24,20 @@ CONDA_NAMES = {"torch": "pytorch"}
 # Packages
 
 
-def requirements(root: Path, *, without: tuple[str, ...] = ()) -> set[str]:
-    """The package's requirements with those of its extras, as written."""
+def requirements(root: Path) -> set[str]:
+    """The package's requirements with those of the extras that `make setup` installs.
+
+    Not those of "export" and "paper", which are for one command each.
+    """
     stated = project(root)
-    extras = stated.get("optional-dependencies", {}).items()
-    wanted = (line for name, extra in extras if name not in without for line in extra)
-    return {*stated["dependencies"], *wanted}
+    extras = (stated["optional-dependencies"][name] for name in ("book", "test"))
+    return {*stated["dependencies"], *(line for extra in extras for line in extra)}
 
 
 def conda_faults(root: Path) -> list[str]:
     """Where environment.yml and pyproject.toml ask for different packages."""
     ours = {f"python{project(root)['requires-python']}", "pip"}
-    for requirement in requirements(root, without=("export",)):
+    for requirement in requirements(root):
         name = Requirement(requirement).name
         ours.add(requirement.replace(name, CONDA_NAMES.get(name, name), 1))
     conda = yaml.safe_load((root / "environment.yml").read_text("utf-8"))

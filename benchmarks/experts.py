@@ -1,0 +1,231 @@
+"""Chapter 4's mixture, trained with cached frozen prefixes against the ordinary loop.
+
+One run is phases 1 and 2 of both shipped experts on one split of GlyphNames, then the
+scorer; steps are fewer than in the chapter. The package computes what comes before
+anything trained once for all images, queries too, and fits the scorer on kept scores.
+That is valid because images are not augmented. The loop is ordinary PyTorch, as in the
+released code of LPT: each step starts at the images, with one pass for the query and
+another with the prompts; a step of the scorer runs both experts. Both take the same
+batches and random numbers, in this process, on one thread or on the GPU, in turns.
+Times are those of the processor (of the wall with a GPU).
+
+python benchmarks/experts.py
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailwise import profiles, provenance
+from tailwise.claims import write_whole
+from tailwise.data import glyphs
+from tailwise.experts import phases, study
+from tailwise.experts.expert import Expert, add_groups, scores
+from tailwise.experts.samplers import (
+    class_balanced,
+    generator_for,
+    instance_balanced,
+)
+from tailwise.experts.scorer import SCORER_SETTINGS, Scorer, fit_scorer, mix
+
+RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "experts.json"
+SETTINGS = replace(study.SETTINGS, steps=30)
+SCORER = replace(SCORER_SETTINGS, steps=30)
+PARTS = ("phase 1", "phase 2", "scorer")
+REPEATS = 3
+
+
+class Clock:
+    """Seconds of each part of a run."""
+
+    def __init__(self, device: str) -> None:
+        self.cuda, self.seconds = device != "cpu", dict.fromkeys(PARTS, 0.0)
+
+    def _now(self) -> float:
+        if self.cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() if self.cuda else time.process_time()
+
+    @contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        start = self._now()
+        yield
+        self.seconds[part] += self._now() - start
+
+
+def optimise(modules: list[nn.Module], settings, batch_loss) -> None:
+    """An ordinary loop: AdamW with one cycle."""
+    own = [p.requires_grad_() for module in modules for p in module.parameters()]
+    lr, decay, steps = settings.lr, settings.weight_decay, settings.steps
+    optimizer = torch.optim.AdamW(own, lr, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps)
+    for step in range(steps):
+        optimizer.zero_grad()
+        batch_loss(step).backward()
+        optimizer.step()
+        schedule.step()
+
+
+def prompted(expert: Expert, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Embeddings and cosines with keys; one pass for the query, one with prompts."""
+    query = expert.query(expert.backbone.tokens(images), 0)
+    match, chosen = expert.groups.match(query)
+    x, group = expert.backbone.tokens(images), expert.groups.prompts(chosen)
+    return expert.backbone.embed(expert.run(x, 0, expert.depth, group)), match
+
+
+class Loop:
+    """The phases as an ordinary script has them."""
+
+    @staticmethod
+    def phase_one(expert: Expert, x: Tensor, y: Tensor, g: torch.Generator) -> None:
+        prior = (y.bincount() / len(y)).log()
+        rows = instance_balanced(y, SETTINGS.batch, generator=g)
+
+        def batch_loss(step: int) -> Tensor:
+            chosen = next(rows)
+            return F.cross_entropy(expert(x[chosen]) + prior, y[chosen])
+
+        optimise([*expert.beside, expert.head], SETTINGS, batch_loss)
+
+    @staticmethod
+    def phase_two(expert: Expert, x: Tensor, y: Tensor, g: torch.Generator) -> None:
+        expert.requires_grad_(False)
+        counts, rows = y.bincount(), phases.dual_rows(y, SETTINGS, g)
+        given = dict(settings=SETTINGS, scale=expert.head.scale, generator=g)
+
+        def batch_loss(step: int) -> Tensor:
+            chosen = next(rows).flatten()
+            features, match = prompted(expert, x[chosen])
+            cosines = expert.head.cosines(features)
+            return phases.dual_loss(cosines, y[chosen], match, counts, step, **given)
+
+        optimise([expert.groups, expert.head], SETTINGS, batch_loss)
+
+    @staticmethod
+    def scorer(
+        scorer: Scorer, experts: list[Expert], x: Tensor, y: Tensor, g: torch.Generator
+    ) -> None:
+        rows = class_balanced(y, SCORER.batch, generator=g, per_class=SCORER.per_class)
+
+        def batch_loss(step: int) -> Tensor:
+            chosen = next(rows)
+            with torch.no_grad():
+                found = [e.head(prompted(e, x[chosen])[0]) for e in experts]
+            both = torch.stack(found)
+            return F.cross_entropy(mix(both, scorer(both)), y[chosen])
+
+        optimise([scorer], SCORER, batch_loss)
+
+
+class Package:
+    """The phases of the package, with what is frozen computed once."""
+
+    @staticmethod
+    def phase_one(expert: Expert, x: Tensor, y: Tensor, g: torch.Generator) -> None:
+        phases.phase_one(expert, x, y, generator=g, settings=SETTINGS, cached=True)
+
+    @staticmethod
+    def phase_two(expert: Expert, x: Tensor, y: Tensor, g: torch.Generator) -> None:
+        phases.phase_two(expert, x, y, generator=g, settings=SETTINGS, cached=True)
+
+    @staticmethod
+    def scorer(
+        scorer: Scorer, experts: list[Expert], x: Tensor, y: Tensor, g: torch.Generator
+    ) -> None:
+        both = torch.stack([scores(expert, x) for expert in experts])
+        fit_scorer(scorer, both, y, generator=g, settings=SCORER)
+
+
+def run(way, pair: study.Pair, task: glyphs.Task, device: str) -> tuple[dict, Tensor]:
+    """Seconds of each part, and mixed logits of the test images."""
+    x, y = task.train.images.to(device), task.train.labels.to(device)
+    clock, experts = Clock(device), []
+    for kind in study.KINDS:
+        expert = pair.fresh(kind, task, 0)
+        with clock.of("phase 1"):
+            way.phase_one(expert, x, y, generator_for(0, kind, "phase 1"))
+        add_groups(expert, x, generator=generator_for(0, kind, "groups"))
+        with clock.of("phase 2"):
+            way.phase_two(expert, x, y, generator_for(0, kind, "phase 2"))
+        experts.append(expert)
+    g = generator_for(0, "scorer")
+    scorer = Scorer(2, len(task.counts), generator=g).to(device)
+    with clock.of("scorer"):
+        way.scorer(scorer, experts, x, y, g)
+    test = task.test.images.to(device)
+    with torch.no_grad():
+        both = torch.stack([scores(expert, test) for expert in experts])
+        return clock.seconds, mix(both, scorer(both)).cpu()
+
+
+def compare(device: str) -> dict:
+    """Both ways in turns."""
+    pair, task, seen = study.load_pair().to(device), glyphs.draw(0), {}
+    seconds = {way.__name__: [] for way in (Package, Loop)}
+    for _ in range(REPEATS):
+        for way in (Package, Loop):
+            taken, seen[way] = run(way, pair, task, device)
+            seconds[way.__name__].append(taken | {"all": sum(taken.values())})
+    median = {
+        name: {part: statistics.median(t[part] for t in runs) for part in runs[0]}
+        for name, runs in seconds.items()
+    }
+    ratio = {k: median["Loop"][k] / median["Package"][k] for k in median["Loop"]}
+    images = {"phase 1": 2 * SETTINGS.steps * SETTINGS.batch}
+    images["phase 2"] = images["phase 1"]
+    labels, found = task.test.labels, seen[Package].argmax(-1)
+    return {
+        "seconds": seconds,
+        "median": median,
+        "ratio": ratio,
+        "images_per_s": {
+            name: {part: n / times[part] for part, n in images.items()}
+            for name, times in median.items()
+        },
+        "largest_difference": (seen[Package] - seen[Loop]).abs().max().item(),
+        "largest_logit": seen[Loop].abs().max().item(),
+        "same_predictions": (found == seen[Loop].argmax(-1)).double().mean().item(),
+        "accuracy": (found == labels).double().mean().item(),
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    profile, stopwatch = profiles.current(), provenance.Stopwatch()
+    found = compare(profile.device)
+    result = {
+        "steps": SETTINGS.steps,
+        "batch": SETTINGS.batch,
+        **found,
+        "provenance": provenance.describe(profile, stopwatch),
+    }
+    write_whole(RESULT, json.dumps(result, indent=1) + "\n")
+    print(
+        f"{SETTINGS.steps} steps a phase, batches of {SETTINGS.batch}, "
+        f"{profile.device}; seconds, median of {REPEATS}"
+    )
+    print(f"{'':10}{'cached':>10}{'loop':>10}{'ratio':>10}{'images/s':>18}")
+    for part in (*PARTS, "all"):
+        cells = [found["median"][way][part] for way in ("Package", "Loop")]
+        speed = [found["images_per_s"][way].get(part) for way in ("Package", "Loop")]
+        shown = f"{speed[0]:8.0f} against {speed[1]:.0f}" if speed[0] else ""
+        line = f"{part:10}{cells[0]:10.2f}{cells[1]:10.2f}{found['ratio'][part]:8.2f} ×"
+        print(f"{line}   {shown}")
+    print(
+        f"largest difference {found['largest_difference']:.1e} of logits up to "
+        f"{found['largest_logit']:.0f}; same prediction on "
+        f"{found['same_predictions']:.1%} of the test images"
+    )
+
+
+if __name__ == "__main__":
+    main()
