@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from tailwise.data.cifar import LongTail
 from tailwise.experts import large, longtail
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.large import Start
-from tailwise.experts.modules import seeded
+from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
 
 COUNTS = (110, 24, 6, 4)
 PLAN = longtail.Plan(epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2)
@@ -64,9 +65,10 @@ def whole(tmp_path_factory):
 
 
 def test_a_run_that_is_killed_in_every_phase_ends_the_same(whole, tmp_path):
-    killed = []
+    killed, told = [], Counter()
 
     def kill(what, step, loss):
+        told[what, step] += 1
         if step == 3 and what not in killed:
             killed.append(what)
             raise Killed
@@ -76,6 +78,9 @@ def test_a_run_that_is_killed_in_every_phase_ends_the_same(whole, tmp_path):
             run(tmp_path, tell=kill)
     assert len(set(killed)) == 4
     assert run(tmp_path, tell=kill) == whole[0]
+    # It went on from the saving at step 2, in all four phases.
+    steps = PLAN.settings(sum(COUNTS)).steps
+    assert told == {(w, k): 1 + (k == 3) for w in killed for k in range(1, steps + 1)}
 
 
 def test_a_finished_run_is_read(whole):
@@ -125,6 +130,23 @@ def test_nothing_in_a_backbone_changes(tmp_path):
         for name, x in start.backbone.module.state_dict().items():
             assert torch.equal(x, before[kind][name]), name
         assert not any(p.requires_grad for p in start.backbone.module.parameters())
+
+
+def test_a_vit_b_16_grows_by_about_one_per_cent():
+    with torch.device("meta"):
+        module = import_torchvision().models.vit_b_16()
+    module.heads = nn.Identity()
+    backbone, plan = as_backbone(module), longtail.Plan()
+    made = dict(generator=rng(), like=torch.zeros(1))
+    d, depth = backbone.width, len(backbone.blocks)
+    parts = [
+        SharedPrompts(depth, plan.tokens, d, **made),
+        *(Adapter(d, plan.adapter, **made) for _ in range(depth)),
+        GroupPrompts(plan.pool, plan.tokens, plan.blocks, d, d, **made),
+    ]
+    own = (p for part in parts for p in part.parameters())
+    share = sum(p.numel() for p in own) / sum(p.numel() for p in module.parameters())
+    assert 0.01 < share < 0.015  # as claim ch4.parameters bounds it
 
 
 # Images

@@ -1,7 +1,7 @@
 """Chapter 4 at paper size: a supervised and a CLIP ViT-B/16 on CIFAR-100-LT.
 
 The phases are those of the chapter. Images stay at 32 pixels until a backbone resizes
-them on its own device, so that a training set takes 0.2 GB at most and needs no
+them on its own device, so that a training set takes 0.25 GB at most and needs no
 workers. Every phase keeps its run on disk and goes on from there. No step was chosen
 on test images; rates and epochs are ours and were not tuned.
 """
@@ -126,7 +126,9 @@ def train_expert(
         By `STAGES` on the test images, and "train" after phase 2.
     """
     about = dict(kind=kind, seed=seed, weights=start.weights, n=len(task.labels))
-    about |= asdict(plan) | {"every": None}  # how often does not change the outcome
+    about |= (
+        {"half": str(start.backbone.half)} | asdict(plan) | {"every": None}
+    )  # how often does not change the outcome
     done = Checkpoint(folder / "logits", about=about)
     if kept := done.read():
         return kept[1]
