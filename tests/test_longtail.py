@@ -199,8 +199,11 @@ def test_half_width_products_change_little_and_keep_types(kind):
         features = expert.features(images)
         # Not the square: after the last norm it is nearly constant, its slope noise.
         (features * torch.randn(features.shape, generator=rng(1))).sum().backward()
-        assert features.dtype == expert.shared.tokens.grad.dtype == torch.float32
-        found.append((features.detach(), expert.shared.tokens.grad))
+        tokens = backbone.tokens(images).detach()
+        block = backbone.run(0, torch.ones_like(tokens).cumsum(-1).sin()).detach()
+        parts = (features.detach(), expert.shared.tokens.grad, tokens, block)
+        assert {part.dtype for part in parts} == {torch.float32}
+        found.append(parts)
     for full, half in zip(*found):
         assert not torch.equal(full, half)
         # Eight digits of two: 2^-8 a product, in two or three blocks
