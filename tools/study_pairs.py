@@ -9,18 +9,36 @@ Writes book/results/pairs/experts.json. About four minutes of CPU time for each 
 import argparse
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 
 import torch
+from joblib import Parallel, delayed
 
 from common import ROOT
 from tailwise import profiles, provenance
 from tailwise.claims import write_whole
 from tailwise.data import glyphs
-from tailwise.experts import pretrained, study
+from tailwise.experts import choices, pretrained, reports, study
 
 RESULT = ROOT / "book" / "results" / "pairs" / "experts.json"
 DEVELOPMENT = 100  # the split on which rates are chosen
+
+
+def one(folder: Path, seed: int, number: int, rates: dict[str, float]) -> list[dict]:
+    """A row for each method on one split; that of the scorer has its weight's area."""
+    torch.set_num_threads(1)
+    pair = study.load_pair(seed, folder=folder)
+    split = study.run(pair, glyphs.draw(number), number, rates)
+    rows = []
+    for method in split.logits:
+        found = split.accuracy(method)
+        found["unseen"] = split.accuracy(method, "test_unseen")["all"]
+        if method == "scorer, summary":
+            found["weight_auc"] = reports.weight_auc(split)
+        rows.append({"pair": seed, "split": number, "method": method, **found})
+    print(f"pair {seed}, split {number}: done", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -29,24 +47,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    stopwatch, rows, files = provenance.Stopwatch(), [], {}
+    stopwatch, files, cells = provenance.Stopwatch(), {}, []
+    development = glyphs.draw(DEVELOPMENT)
     for seed in given.seeds:
-        pair = study.load_pair(seed, folder=given.folder)
         for kind in pretrained.KINDS:
             name = pretrained.file_name(kind, seed)
             content = (given.folder / name).read_bytes()
             files[name] = hashlib.sha256(content).hexdigest()
-        rates = study.choose_rates(pair, glyphs.draw(DEVELOPMENT), DEVELOPMENT)
-        for number in given.splits:
-            split = study.run(pair, glyphs.draw(number), number, rates)
-            for method in split.logits:
-                found = split.accuracy(method)
-                found["unseen"] = split.accuracy(method, "test_unseen")["all"]
-                rows.append({"pair": seed, "split": number, "method": method, **found})
-            print(f"pair {seed}, split {number}: done", flush=True)
+        pair = study.load_pair(seed, folder=given.folder)
+        rates = choices.choose_rates(pair, development, DEVELOPMENT, jobs=2)
+        cells += [(given.folder, seed, number, rates) for number in given.splits]
+    rows = Parallel(n_jobs=2)(delayed(one)(*cell) for cell in cells)
     result = {
-        "rows": rows,
+        "rows": list(chain.from_iterable(rows)),
         "files": files,
         "provenance": provenance.describe(profiles.current("laptop"), stopwatch),
     }

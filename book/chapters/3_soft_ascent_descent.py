@@ -619,5 +619,5 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 # [Solutions](../solutions/3_soft_ascent_descent.ipynb) are executed with the book.
 #
 # **Before this** came [chapter 2](2_dfr_sufficiency.ipynb), where the hard groups had names.
-# **Next**, chapter 4 asks how a large model recognises classes that it has hardly seen.
+# **Next**, [chapter 4](4_lpt_experts.ipynb) asks how a large model recognises classes that it has hardly seen.
 # The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

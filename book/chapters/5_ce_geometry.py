@@ -612,5 +612,5 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 #
 # [Solutions](../solutions/5_ce_geometry.ipynb) are executed with the book.
 #
-# **Before this** came [chapter 3](3_soft_ascent_descent.ipynb), where hard examples got a weight of their own.
+# **Before this** came [chapter 4](4_lpt_experts.ipynb), where the loss mattered more than what was trained.
 # The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

@@ -713,7 +713,7 @@ plt.show()
 #
 # *Take a word away from the names. Where does zero-shot recognition fail, and how many images repair it?*
 #
-# OGONEK, the chapter's example of such a word, is in no name of the 60 classes, so we take the marks that are in at least three.
+# We take the marks that are in at least three of the 60 names.
 # The word is removed from the names of the classes only: the backbone, which was pretrained with it, stays as it is.
 # A *rival* of a class is another class with the same base letter in the same case.
 # The repair adds to the direction of each of these names the mean direction of a few pictures.

@@ -84,6 +84,14 @@ def recorded_pairs() -> pd.DataFrame:
     return pd.DataFrame(json.loads(path.read_text("utf-8"))["rows"])
 
 
+def recorded_widths() -> pd.DataFrame:
+    """Validation accuracy in per cent after phase 1, by expert and adapter width, as
+    `tools/study_widths.py` recorded it on the development split."""
+    path = book_dir() / "results" / "pairs" / "widths.json"
+    found = pd.DataFrame(json.loads(path.read_text("utf-8"))["widths"]).T
+    return (100 * found).round(1).rename_axis(columns="adapter width")
+
+
 def pair_gains(other: Sequence[tuple[str, str]], part: str = "all") -> pd.DataFrame:
     """Paired differences of recorded accuracies, in points; one column a pair.
 
@@ -127,19 +135,15 @@ def either_right(splits: Sequence[Split], of: str = "phase 2") -> Estimate:
     return estimate(np.array(found))
 
 
-def weight_auc(splits: Sequence[Split], inputs: str = "summary") -> Estimate:
+def weight_auc(split: Split, inputs: str = "summary") -> float:
     """How well the weight of the visual expert tells that it alone is right.
 
     Area under the ROC curve over test images with exactly one expert right; 1/2 is
     chance.
     """
-    found = []
-    for split in splits:
-        visual, language = right(split)
-        one = visual != language
-        weight = split.weights[inputs][one, 0].numpy()
-        found.append(roc_auc_score(visual[one].numpy(), weight))
-    return estimate(np.array(found))
+    visual, language = right(split)
+    one = visual != language
+    return roc_auc_score(visual[one].numpy(), split.weights[inputs][one, 0].numpy())
 
 
 def leak(splits: Sequence[Split]) -> pd.DataFrame:

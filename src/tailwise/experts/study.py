@@ -6,7 +6,7 @@ the chapter is a function of them.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -31,7 +31,6 @@ from tailwise.experts.training import Settings
 KINDS = pretrained.KINDS
 SETS = ("train", "val", "test", "test_unseen")
 SETTINGS = Settings(steps=100)
-RATES = (5e-4, 1e-3, 2e-3)  # of full fine-tuning
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Pair:
         if head not in heads or (kind, head) == ("visual", "text"):
             raise ValueError(f"head is {head!r} for {kind}: expected one of {heads}")
         backbone = as_backbone(getattr(self, kind))
-        train = _placed(task.train, backbone.like.device)
+        train = placed(task.train, backbone.like.device)
         made = make_expert(
             backbone, len(task.counts), generator=generator_for(seed, kind), **parts
         )
@@ -72,7 +71,8 @@ class Pair:
         return made
 
 
-def _placed(part: Glyphs, device: str | torch.device) -> Glyphs:
+def placed(part: Glyphs, device: str | torch.device) -> Glyphs:
+    """Images and labels on a device."""
     return replace(part, images=part.images.to(device), labels=part.labels.to(device))
 
 
@@ -155,7 +155,7 @@ def _mixtures(split: Split, of: str, seed: int) -> None:
 def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
     experts = [pair.fresh(kind, split.task, seed) for kind in KINDS]
     device = experts[0].backbone.like.device
-    train = _placed(split.task.train, device)
+    train = placed(split.task.train, device)
     for expert in experts:
         add_groups(expert, train.images, generator=generator_for(seed, "groups"))
     generator = generator_for(seed, "joint")
@@ -180,37 +180,18 @@ def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
         split.logits["scorer, joint"][name] = mixed
 
 
-def choose_rates(
-    pair: Pair,
-    task: Task,
-    seed: int,
-    *,
-    settings: Settings = SETTINGS,
-    rates: Sequence[float] = RATES,
-) -> dict[str, float]:
-    """Rate of full fine-tuning with the best validation accuracy, for each expert."""
-    found = {kind: {} for kind in KINDS}
-    device = next(pair.visual.parameters()).device
-    val = _placed(task.val, device)
-    for kind in KINDS:
-        for rate in rates:
-            tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rate))
-            right = scores(tuned, val.images).argmax(-1) == val.labels
-            found[kind][rate] = right.double().mean().item()
-    return {kind: max(each, key=each.get) for kind, each in found.items()}
-
-
-def _tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
+def tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
+    """The expert after full fine-tuning on the training images."""
     start = pair.fresh(kind, task, seed, tokens=0, adapter=0)
-    train = _placed(task.train, start.backbone.like.device)
-    tuned, _ = phases.full_fine_tuning(
+    train = placed(task.train, start.backbone.like.device)
+    found, _ = phases.full_fine_tuning(
         start,
         train.images,
         train.labels,
         generator=generator_for(seed, kind, "full"),
         settings=settings,
     )
-    return tuned
+    return found
 
 
 def run(
@@ -241,7 +222,7 @@ def run(
     progress : callable, optional
         Called with the name of each method when it is done.
     """
-    train = _placed(task.train, next(pair.visual.parameters()).device)
+    train = placed(task.train, next(pair.visual.parameters()).device)
     split, data = Split(task, rates=rates), (train.images, train.labels)
     tell = progress or (lambda name: None)
     for kind in KINDS:
@@ -259,8 +240,8 @@ def run(
             options = dict(generator=generator_for(seed, kind, "probe"), cached=True)
             phases.linear_probe(probe, *data, settings=given, **options)
             _keep(split, f"{kind}, {name}", probe)
-        tuned = _tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
-        _keep(split, f"{kind}, full", tuned)
+        full = tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
+        _keep(split, f"{kind}, full", full)
         tell(f"{kind}, full")
         expert = pair.fresh(kind, task, seed)
         options = dict(settings=settings, cached=True)
