@@ -1,0 +1,219 @@
+"""Linear heads under any loss of the book, all fitted at once by one tensor program.
+
+A *member* is one loss with its settings. It is fitted to P data sets ``X [P, n, d]`` by
+full-batch Adam from zero, with the same steps as every other member. For weights ``w``,
+an adjusted cross-entropy ``l_i`` (`tailwise.losses`) and a ridge, it descends on
+
+    sum_i w_i l_i / sum_i w_i + ridge / 2 |W|^2,
+
+or on a risk of the ``l_i`` (`tailwise.risk`) plus the same penalty. Intercepts are not
+penalised.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tailwise import losses, risk
+
+NEUTRAL = {"label_temperature": 1.0, "class_temperature": 1.0, "offset": 0.0}
+STEPS, RATE = 100, 0.05
+BETAS = (0.9, 0.999)  # of Adam
+
+
+@dataclass(frozen=True)
+class Member:
+    """One loss with its settings.
+
+    Attributes
+    ----------
+    ridge : float
+    loss : str
+        A key of `tailwise.losses.LOSSES` without a margin, with its `params`.
+    rule : str
+        A key of `tailwise.risk.RULES`, with its `rule_params`.
+    weights : str
+        Name of the sample weights; "equal", or one that `fit` is given. Only "equal"
+        goes with a rule other than "erm".
+    """
+
+    ridge: float
+    loss: str = "ce"
+    params: Mapping[str, float] = field(default_factory=dict)
+    rule: str = "erm"
+    rule_params: Mapping[str, float] = field(default_factory=dict)
+    weights: str = "equal"
+
+
+@dataclass(frozen=True)
+class _Program:
+    """Members as tensors over P data sets, k classes and M members.
+
+    Members come last: a softmax over a few classes is fastest along a long inner axis.
+    """
+
+    label_temperature: Tensor  # a_y of each row, [P, n, 1, M]
+    class_temperature: Tensor  # [P, 1, k, M]
+    offset: Tensor  # [P, 1, k, M]
+    weights: Tensor  # sums to one over rows, [P, n, 1, M]
+    ridge: Tensor  # [M]
+    ruled: dict[int, Member]
+
+
+def _check(X: Tensor, y: Tensor, members: Sequence[Member], weights: Mapping) -> None:
+    if X.ndim != 3 or y.shape != X.shape[:2]:
+        shapes = f"X {list(X.shape)}, y {list(y.shape)}"
+        raise ValueError(f"{shapes}: expected X [P, n, d] and y [P, n]")
+    if not X.isfinite().all():
+        raise ValueError(f"X holds {X[~X.isfinite()][0]}: expected finite numbers")
+    if not members:
+        raise ValueError("members is empty: expected one at least")
+    for name, values in weights.items():
+        if values.shape != y.shape or not (values >= 0).all():
+            given = f"weights {name!r} is {list(values.shape)}"
+            raise ValueError(f"{given}: expected {list(y.shape)}, numbers ≥ 0")
+        if (values.sum(-1) == 0).any():
+            raise ValueError(f"weights {name!r} sums to 0: expected some weight")
+    for m in members:
+        if m.weights not in {"equal", *weights}:
+            known = ", ".join(["equal", *weights])
+            raise ValueError(f"weights is {m.weights!r}: expected one of {known}")
+        if m.rule != "erm" and (m.weights != "equal" or m.loss != "ce"):
+            raise ValueError(f"rule {m.rule!r} with {m.loss!r}, weights {m.weights!r}")
+        if m.rule != "erm":
+            risk.example_weights(X.new_ones(X.shape[1]), m.rule, **m.rule_params)
+        if not 0 <= m.ridge < math.inf:
+            raise ValueError(f"ridge is {m.ridge}: expected a finite number ≥ 0")
+
+
+def _program(
+    y: Tensor, counts: Tensor, members: Sequence[Member], weights: Mapping, like: Tensor
+) -> _Program:
+    (P, n), k, M = y.shape, counts.shape[-1], len(members)
+    tables = {name: like.new_full((P, k, M), value) for name, value in NEUTRAL.items()}
+    per_row = like.new_full((P, n, M), 1 / n)
+    for j, member in enumerate(members):
+        for p in range(P):
+            found = losses.knobs(member.loss, counts[p].cpu(), **member.params)
+            for name in tables.keys() & found.keys():
+                tables[name][p, :, j] = found[name].to(like)
+        if member.weights != "equal":
+            w = weights[member.weights].to(like)
+            per_row[..., j] = w / w.sum(-1, keepdim=True)
+    a = tables["label_temperature"].gather(1, y[..., None].expand(-1, -1, M))
+    return _Program(
+        a.unsqueeze(2),
+        tables["class_temperature"].unsqueeze(1),
+        tables["offset"].unsqueeze(1),
+        per_row.unsqueeze(2),
+        like.new_tensor([m.ridge for m in members]),
+        {j: m for j, m in enumerate(members) if m.rule != "erm"},
+    )
+
+
+def _gradient(X: Tensor, y: Tensor, W: Tensor, program: _Program) -> Tensor:
+    """Gradient of every member, ``[P, d + 1, k, M]``; X has a last column of ones."""
+    D, a = program.class_temperature, program.label_temperature
+    z = (X @ (W * D).flatten(2)).unflatten(2, W.shape[2:])  # [P, n, k, M]
+    p = z.mul_(a).add_(program.offset).softmax(2)
+    label = y[..., None, None].expand(-1, -1, 1, W.shape[-1])
+    weights = program.weights
+    if program.ruled:
+        tiny = torch.finfo(p.dtype).tiny
+        each = -p.gather(2, label).clamp_min(tiny).log().squeeze(2)  # [P, n, M]
+        weights = weights.clone()
+        for j, m in program.ruled.items():
+            weights[..., 0, j] = risk.weights_of(m.rule, each[..., j], m.rule_params)
+    # d loss / d z_c = w_i a_y D_c (p_c - [c = y])
+    p.scatter_add_(2, label, p.new_full((), -1.0).expand(label.shape)).mul_(weights * a)
+    gradient = (X.mT @ p.flatten(2)).unflatten(2, W.shape[2:]) * D
+    gradient[:, :-1] += program.ridge * W[:, :-1]
+    return gradient
+
+
+@torch.no_grad()
+def fit(
+    X: Tensor,
+    y: Tensor,
+    members: Sequence[Member],
+    n_classes: int,
+    *,
+    counts: Tensor | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    steps: int = STEPS,
+    rate: float = RATE,
+) -> Tensor:
+    """Fit every member to every data set: heads ``[P, M, d + 1, k]``, intercept last.
+
+    Parameters
+    ----------
+    X : Tensor [P, n, d]
+        Features, scaled; the computation takes their device and type.
+    y : Tensor of int64 [P, n]
+        Classes 0 to k - 1.
+    members : sequence of M Member
+    n_classes : int
+    counts : Tensor [P, k], optional
+        Class counts for the losses that need them, by default those of y.
+    weights : mapping of str to Tensor [P, n], optional
+        Sample weights by name; their scale is irrelevant.
+    steps : int
+    rate : float
+        First learning rate of Adam; it falls to zero along a cosine.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, non-finite features, unknown names, weights that
+        are negative or sum to zero, a negative ridge, and parameters that a loss or a
+        rule does not take.
+
+    Examples
+    --------
+    >>> X = torch.tensor([[[-1.0], [1.0]]]); y = torch.tensor([[0, 1]])
+    >>> fit(X, y, [Member(ridge=0.1)], 2).shape
+    torch.Size([1, 1, 2, 2])
+    """
+    weights = weights or {}
+    _check(X, y, members, weights)
+    if counts is None:
+        counts = torch.stack([row.bincount(minlength=n_classes) for row in y])
+    if counts.shape != (len(X), n_classes):
+        expected = f"expected [{len(X)}, {n_classes}]"
+        raise ValueError(f"counts is {list(counts.shape)}: {expected}")
+    # A chunk's logits stay in the cache of a CPU, and fit the memory of a GPU.
+    held = 2**21 if X.device.type == "cpu" else 2**28
+    size = max(1, held // (X.shape[1] * len(members) * n_classes))
+    found = []
+    for rows in torch.arange(len(X)).split(size):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        some = {name: values[part] for name, values in weights.items()}
+        program = _program(y[part], counts[part], members, some, X)
+        found.append(_descend(X[part], y[part], program, n_classes, steps, rate))
+    return torch.cat(found)
+
+
+def _descend(
+    X: Tensor, y: Tensor, program: _Program, k: int, steps: int, rate: float
+) -> Tensor:
+    P, n, d = X.shape
+    X = torch.cat([X, X.new_ones(P, n, 1)], -1)
+    W = X.new_zeros(P, d + 1, k, len(program.ridge))
+    # Adam as in torch.optim, whose import alone takes seconds.
+    first, second = torch.zeros_like(W), torch.zeros_like(W)
+    for t in range(1, steps + 1):
+        gradient = _gradient(X, y, W, program)
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.lerp_(gradient.square_(), 1 - BETAS[1])
+        scale = (second / (1 - BETAS[1] ** t)).sqrt_().add_(1e-8)
+        pace = rate * (1 + math.cos(math.pi * (t - 1) / steps)) / 2
+        W.addcdiv_(first, scale, value=-pace / (1 - BETAS[0] ** t))
+    return W.movedim(-1, 1)
+
+
+def logits_of(X: Tensor, heads: Tensor) -> Tensor:
+    """Scores ``[P, C, n, k]`` of features ``[P, n, d]`` by ``[P, C, d + 1, k]``."""
+    return X.unsqueeze(1) @ heads[..., :-1, :] + heads[..., -1:, :]
