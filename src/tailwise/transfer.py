@@ -45,7 +45,7 @@ def rates(correct: Tensor, cells: Tensor, size: int) -> Tensor:
 
 
 def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = 15) -> Tensor:
-    """Expected calibration error ``[...]`` of logits ``[..., n, k]``, labels ``[..., n]``.
+    """Expected calibration error ``[...]`` of ``[..., n, k]`` and labels ``[..., n]``.
 
     Mean over bins of equal width, weighted by their share of the samples, of the
     difference between the mean probability of the predicted class and the accuracy.
@@ -155,9 +155,7 @@ class Record:
         """Mean over seeds."""
         return estimate(self.of(world, method, metric))
 
-    def gain(
-        self, world: str, method: str, metric: str, less: str = PLAIN
-    ) -> Estimate:
+    def gain(self, world: str, method: str, metric: str, less: str = PLAIN) -> Estimate:
         """Paired difference to another method, mean over seeds."""
         other = self.of(world, less, metric)
         return estimate(self.of(world, method, metric) - other)

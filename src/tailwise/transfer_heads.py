@@ -60,7 +60,7 @@ class _Program:
     offset: Tensor  # [P, 1, k, M]
     weights: Tensor  # sums to one over rows, [P, n, 1, M]
     ridge: Tensor  # [M]
-    ruled: dict[int, Member]
+    ruled: list[tuple[str, list[int], dict[str, Tensor]]]  # rule, members, parameters
 
 
 def _check(X: Tensor, y: Tensor, members: Sequence[Member], weights: Mapping) -> None:
@@ -110,8 +110,21 @@ def _program(
         tables["offset"].unsqueeze(1),
         per_row.unsqueeze(2),
         like.new_tensor([m.ridge for m in members]),
-        {j: m for j, m in enumerate(members) if m.rule != "erm"},
+        _rules(members, like),
     )
+
+
+def _rules(members: Sequence[Member], like: Tensor) -> list:
+    """Each rule with its members and their parameters ``[M_r]``."""
+    found = []
+    for rule in sorted({m.rule for m in members} - {"erm"}):
+        places = [j for j, m in enumerate(members) if m.rule == rule]
+        params = {
+            name: like.new_tensor([members[j].rule_params[name] for j in places])
+            for name in risk.RULES[rule].params
+        }
+        found.append((rule, places, params))
+    return found
 
 
 def _gradient(X: Tensor, y: Tensor, W: Tensor, program: _Program) -> Tensor:
@@ -125,8 +138,9 @@ def _gradient(X: Tensor, y: Tensor, W: Tensor, program: _Program) -> Tensor:
         tiny = torch.finfo(p.dtype).tiny
         each = -p.gather(2, label).clamp_min(tiny).log().squeeze(2)  # [P, n, M]
         weights = weights.clone()
-        for j, m in program.ruled.items():
-            weights[..., 0, j] = risk.weights_of(m.rule, each[..., j], m.rule_params)
+        for rule, places, params in program.ruled:
+            w = risk.weights_of(rule, each[..., places].mT, params)
+            weights[:, :, 0, places] = w.mT
     # d loss / d z_c = w_i a_y D_c (p_c - [c = y])
     p.scatter_add_(2, label, p.new_full((), -1.0).expand(label.shape)).mul_(weights * a)
     gradient = (X.mT @ p.flatten(2)).unflatten(2, W.shape[2:]) * D

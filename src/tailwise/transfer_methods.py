@@ -24,6 +24,7 @@ RIDGES = (1e-3, 1e-2, 1e-1)
 SHIFTS = tuple(np.linspace(-1, 3, 17).tolist())
 PLAIN = "CE"
 N_SUBSETS = 10
+RULE_RIDGE = 0.1  # of chapter 1's rule; smaller ones leave it without a solution
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def sample_weights(world: World) -> tuple[dict[str, Tensor], int]:
     for X, labels, priors in zip(world.train.X.cpu(), y.cpu(), found["priors"]):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            head = WeightedHead("effective").fit(X.numpy(), labels.numpy())
+            head = WeightedHead("effective", RULE_RIDGE).fit(X.numpy(), labels.numpy())
         fell_back += bool(caught)
         table = torch.from_numpy(head.class_weight_).to(y.device)
         effective.append(priors if caught else table[labels.to(y.device)])
@@ -226,7 +227,7 @@ def _shifted(heads: Tensor, counts: Tensor) -> Tensor:
 def candidates(
     world: World, *, n_subsets: int = N_SUBSETS
 ) -> tuple[dict[str, Tensor], int]:
-    """Heads ``[S, C, d + 1, k]`` of every method that applies, and seeds that fell back.
+    """Heads ``[S, C, d + 1, k]`` of each method that applies; seeds that fell back.
 
     All heads on all rows are one call of `transfer_heads.fit`, and those on subsets
     another.

@@ -113,13 +113,14 @@ def rare_classes(P: Profile, n_seeds: int) -> World:
         parts.append(Part(X, y, y))
     names = imbalance.MAJORITY + imbalance.MINORITY
     title = "rare classes"
-    return _world(
-        "step", title, len(names), names, parts, labelled=False, mixed_by="y"
-    )
+    return _world("step", title, len(names), names, parts, labelled=False, mixed_by="y")
 
 
 @torch.no_grad()
 def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> World:
+    share, val, n_test = P.pick(laptop=(0.25, 0.4, 150), gpu=(1.0, 1.0, 250))
+    small = world.scaled(share, val=val)
+    small = replace(small, counts=small.counts | {"test": (n_test,) * 4})
     network = SmallResNet(2)
     network.body.load_state_dict(pretrained_body(), strict=False)
     network.eval().to(P.device, memory_format=torch.channels_last)
@@ -133,7 +134,7 @@ def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> Wo
     seeds = []
     for seed in range(n_seeds):
         g = torch.Generator().manual_seed(seed)
-        drawn = spurious.draw(world, full=P.data == "full", generator=g)
+        drawn = spurious.draw(small, full=P.data == "full", generator=g)
         seeds.append([embedded(getattr(drawn, s)) for s in ("train", "val", "test")])
     parts = stacked(seeds)
     name = world.name
@@ -150,21 +151,17 @@ def stacked(seeds: list[list[Part]]) -> list[Part]:
 
 def rare_groups(P: Profile, n_seeds: int) -> World:
     """Clothes on land and on water, every group present; a pretrained network."""
-    share, val = P.pick(laptop=(0.25, 0.5), gpu=(1.0, 1.0))
-    world = spurious.BIRDS.scaled(share, val=val)
-    return _spurious(P, n_seeds, world, "rare groups")
+    return _spurious(P, n_seeds, spurious.BIRDS, "rare groups")
 
 
 def missing_group(P: Profile, n_seeds: int) -> World:
     """Lesions with a patch that no malignant one has before the test."""
-    share, val = P.pick(laptop=(0.25, 0.5), gpu=(1.0, 1.0))
-    world = spurious.SKIN.scaled(share, val=val)
-    return _spurious(P, n_seeds, world, "a missing group")
+    return _spurious(P, n_seeds, spurious.SKIN, "a missing group")
 
 
 def hard_examples(P: Profile, n_seeds: int) -> World:
     """Clothes under noise of six severities, the severe ones rare; pixels."""
-    n_train, n_val, n_test = P.pick(laptop=(600, 400, 300), gpu=(6000, 2000, 2000))
+    n_train, n_val, n_test = P.pick(laptop=(500, 400, 200), gpu=(6000, 2000, 2000))
     sizes = dict(n_train=n_train, n_val=n_val, n_test=n_test)
     data = corruption.draw("rare", n_seeds, full=P.data == "full", **sizes)
     parts = []
@@ -182,12 +179,12 @@ def hard_examples(P: Profile, n_seeds: int) -> World:
 @torch.no_grad()
 def long_tail(P: Profile, n_seeds: int) -> World:
     """Sixty letters, a few of them frequent; features of two pretrained experts."""
-    n_max, ratio = P.pick(laptop=(40, 20), gpu=(200, 100))
+    n_max, ratio, n_test = P.pick(laptop=(30, 15, 15), gpu=(200, 100, 20))
     experts = [pretrained.load("visual"), pretrained.load("language")[0]]
     experts = [expert.to(P.device) for expert in experts]
     seeds = []
     for seed in range(n_seeds):
-        task = glyphs.draw(seed, n_max=n_max, imbalance_ratio=ratio)
+        task = glyphs.draw(seed, n_max=n_max, imbalance_ratio=ratio, n_test=n_test)
         order = task.counts.argsort(descending=True)
         band = torch.empty_like(order)
         band[order] = torch.arange(len(order)) * len(BANDS) // len(order)
