@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+MEASURES = ("transfer_matrix.py",)  # pages that write a record, as chapters do
 
 
 def profile_name() -> str:
@@ -54,13 +55,16 @@ class Book:
         return self.build / "results" / self.profile
 
     def chapters(self) -> list[Path]:
-        """Chapters and solutions: independent of each other."""
+        """Chapters, solutions and pages that measure: independent of each other."""
         folders = (self.source / "chapters", self.source / "solutions")
-        return sorted(py for folder in folders for py in folder.glob("*.py"))
+        found = [py for folder in folders for py in folder.glob("*.py")]
+        found += [py for py in self.source.glob("*.py") if py.name in MEASURES]
+        return sorted(found)
 
     def pages(self) -> list[Path]:
         """Notebooks that read what the chapters measured."""
-        return sorted(self.source.glob("*.py"))
+        found = self.source.glob("*.py")
+        return sorted(py for py in found if py.name not in MEASURES)
 
     def executed(self, py: Path) -> Path:
         """Where the executed notebook lies."""

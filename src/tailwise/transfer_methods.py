@@ -40,7 +40,8 @@ class Method:
     settings : tuple of mappings
         Fields of `Member` besides the ridge, one mapping a setting.
     kind : str
-        "whole": heads on all rows. "shift": those of plain CE with other intercepts.
+        "whole": heads on all rows. "ridge": that of plain CE with the largest ridge.
+        "shift": those of plain CE with other intercepts.
         "classes", "groups": mean of heads on balanced subsets. "experts": mean of two.
     """
 
@@ -60,6 +61,7 @@ def _losses(loss: str, *params: Mapping) -> tuple[Mapping, ...]:
 
 METHODS: dict[str, Method] = {
     PLAIN: Method(0, "cross-entropy, every row alike"),
+    "CE, largest ridge": Method(0, "the same, with the largest ridge", kind="ridge"),
     "weights by priors": Method(
         1, "rows weigh one over their class count", ({"weights": "priors"},)
     ),
@@ -246,7 +248,9 @@ def candidates(
     )
     split = together.split([len(members) for members in whole.values()], 1)
     found = dict(zip(whole, split))
+    largest = RIDGES.index(max(RIDGES))
     makers = {
+        "ridge": lambda: found[PLAIN][:, largest : largest + 1],
         "shift": lambda: _shifted(found[PLAIN], counts),
         "classes": lambda: _averaged(world, world.train.y, n_subsets),
         "groups": lambda: _averaged(world, world.train.group, n_subsets),

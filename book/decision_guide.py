@@ -1,0 +1,209 @@
+# %% [markdown]
+# # Decision guide
+#
+# You have a frozen backbone, a linear head trained with plain cross-entropy (CE), and something rare that it gets wrong.
+# What do you try first, what does it buy, what does it cost, and what should you leave alone?
+#
+# Every answer below was measured in the [transfer matrix](transfer_matrix.ipynb), where each method of this book meets each small world of this book.
+# The code after a sentence names the cells that it rests on: `tail · LA − CE · balanced > 0` says that in the world *tail* LA beats CE in the mean over classes by more than two standard errors.
+# `>` and `<` mean beyond that number by two standard errors, `~` means no more than two away from it; a test looks up each one in the record.
+# The worlds are small, so take the direction from here and the size from a pilot on your own data.
+
+# %% tags=["remove-cell"]
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec(
+    "tailwise"
+):
+    url = "git+https://github.com/owner_not_set/tailwise"
+    get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
+
+# %% tags=["remove-input"]
+from tailwise import transfer
+from tailwise.transfer_chart import Branch, Chart
+from tailwise.transfer_reports import world_table
+
+record = transfer.recorded("laptop")
+shown = ["worst group", "balanced", "training mix", "ECE"]
+
+
+def buys(world, *methods):
+    """Gains and costs of a few methods."""
+    return world_table(record, world).loc[["CE", *methods], shown]
+
+
+# %% [markdown]
+# ## Start here
+#
+# Ask the questions from the top; the first yes decides.
+# The number at each arrow is the cell behind it, ± one standard error.
+
+# %% tags=["remove-input"]
+Chart(
+    (
+        Branch(
+            "Is a group that matters missing from your data?",
+            "skin · CE · worst group < 0.4",
+            "Balance the classes, not the groups you have: "
+            "weights by priors. Then collect the group.",
+            "skin · weights by priors − CE · worst group > 0.1",
+        ),
+        Branch(
+            "Are all groups there and known, and one is worst?",
+            "birds · CE · worst group < 0.75",
+            "Weights by priors or by groups; choose on the "
+            "worst validation group.",
+            "birds · weights by priors − CE · worst group > 0.1",
+        ),
+        Branch(
+            "Many classes with a long tail?",
+            "tail · CE · worst group < 0.7",
+            "LDT 1/2 with 1/n weights, or LA.",
+            "tail · LDT 1/2 + 1/n − CE · worst group > 0.1",
+        ),
+        Branch(
+            "A few rare classes?",
+            "step · CE · worst group < 0.7",
+            "Shift the threshold; no training needed. If the "
+            "common classes pay too much, weights by priors.",
+            "step · shifted threshold − CE · worst group > 0.1",
+        ),
+        Branch(
+            "Hard examples of ordinary classes?",
+            "noise · CE · worst group < 0.6",
+            "Regularise more and collect hard ones. No loss of "
+            "this book helps a linear head.",
+            "noise · CE, largest ridge − CE · worst group > 0",
+        ),
+    ),
+    record,
+)
+
+# %% [markdown]
+# ## What each step buys and costs
+#
+# ### A group is missing
+#
+# Plain training nearly gives it up. `skin · CE · worst group < 0.4`
+# Try first weights by priors or a shifted threshold: they favour the rare class, and the unseen group with it. `skin · weights by priors − CE · worst group > 0.1` `skin · shifted threshold − CE · worst group > 0.1`
+# It costs accuracy in the training mix. `skin · weights by priors − CE · training mix < 0`
+# Do not balance the groups that you happen to have: DFR then gains less than balancing the classes. `skin · DFR − downsample averaging · worst group < 0` `skin · weights by groups − weights by priors · worst group < 0`
+# LDT alone harms, because it moves the boundary the other way where the classes overlap. `skin · LDT − CE · worst group < 0`
+# None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · VS · worst group < 0.85`
+
+# %% tags=["remove-input"]
+buys(
+    "skin",
+    "weights by priors",
+    "shifted threshold",
+    "downsample averaging",
+    "DFR",
+    "LDT",
+)
+
+# %% [markdown]
+# ### All groups are there, one is worst
+#
+# Weights by priors are enough where the rare groups sit in the rare class. `birds · weights by priors − CE · worst group > 0.1`
+# Group labels in *training* buy nothing on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
+# DFR pays more in the training mix than weights do, since it throws most rows away. `birds · DFR − weights by priors · training mix < 0`
+# VS does as well as weights. `birds · VS − weights by priors · worst group ~ 0`
+# SoftAD does nothing for the worst group, and LDT alone harms it. `birds · SoftAD − CE · worst group ~ 0` `birds · LDT − CE · worst group < 0`
+
+# %% tags=["remove-input"]
+buys(
+    "birds",
+    "weights by priors",
+    "weights by groups",
+    "DFR",
+    "VS",
+    "SoftAD",
+    "LDT",
+)
+
+# %% [markdown]
+# ### A long tail
+#
+# LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · LA − weights by priors · balanced ~ 0`
+# LDT 1/2 with 1/n weights gains as much, and is the one that keeps its confidence honest. `tail · LDT 1/2 + 1/n − CE · balanced > 0` `tail · LDT 1/2 + 1/n − CE · ECE < 0`
+# Weights by priors cost nothing in the training mix, but much in calibration; one temperature repairs it. `tail · weights by priors − CE · training mix ~ 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
+# Two heads on one expert each, averaged, do no better than one head on both feature sets. `tail · mean of experts − CE · balanced ~ 0`
+# The single worst of sixty classes stays poor whatever you do. `tail · LA · worst class < 0.4` `tail · VS · worst class < 0.4`
+
+# %% tags=["remove-input"]
+buys(
+    "tail",
+    "LA",
+    "weights by priors",
+    "LDT 1/2 + 1/n",
+    "LDT",
+    "mean of experts",
+)
+
+# %% [markdown]
+# ### A few rare classes
+#
+# Moving the threshold of the head that you have buys as much as any training. `step · shifted threshold − CE · worst class > 0.1` `step · LA − shifted threshold · worst class ~ 0`
+# Weights by priors pay less in the training mix for nearly the same. `step · weights by priors − shifted threshold · training mix > 0`
+# VS and downsampling pay most. `step · VS − weights by priors · training mix < 0` `step · downsample averaging − weights by priors · training mix < 0`
+# The effective ratio has no solution with so few rare rows, and falls back to the priors. `step · weights by effective ratio − weights by priors · worst class ~ 0`
+# Do not split the rows between two heads: the average is worse than one head. `step · mean of experts − CE · worst class < 0`
+# SoftAD of CVaR does nothing for the rare classes. `step · SoftAD of CVaR − CE · worst class ~ 0`
+
+# %% tags=["remove-input"]
+buys(
+    "step",
+    "shifted threshold",
+    "weights by priors",
+    "downsample averaging",
+    "VS",
+    "SoftAD of CVaR",
+    "mean of experts",
+)
+
+# %% [markdown]
+# ### Hard examples
+#
+# Class weights, LA and DFR's relatives have nothing to balance here, and do nothing. `noise · weights by priors − CE · worst group ~ 0` `noise · LA − CE · worst group ~ 0` `noise · downsample averaging − CE · worst group ~ 0`
+# SoftAD, alone or on CVaR, does not help the hardest images either. `noise · SoftAD − CE · worst group < 0.05` `noise · SoftAD of CVaR − CE · worst group < 0.05`
+# A larger ridge does help them, but ordinary validation data do not ask for it: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0`
+
+# %% tags=["remove-input"]
+buys(
+    "noise",
+    "CE, largest ridge",
+    "weights by priors",
+    "LA",
+    "SoftAD",
+    "SoftAD of CVaR",
+)
+
+# %% [markdown]
+# ### The probabilities are what you sell
+#
+# SoftAD lowers the calibration error in some worlds and raises it in others. `skin · SoftAD − CE · ECE < 0` `tail · SoftAD − CE · ECE > 0`
+# Fit one temperature first: most of what SoftAD gains in the loss is gone after it. `skin · SoftAD − CE · loss < -0.05` `skin · SoftAD − CE · loss, calibrated > -0.05`
+# What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
+
+# %% [markdown]
+# ## The calls
+#
+# | try | call | chapter |
+# |---|---|---|
+# | weights by priors, by effective ratio | `weighting.WeightedHead(ratio="priors")`, `ratio="effective"` | [1](chapters/1_loss_weighting.ipynb#on-monday) |
+# | a shifted threshold, two classes | `linear_head.threshold_shift(scores, y, groups)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
+# | a shifted threshold, more classes | subtract `losses.log_priors(counts, tau)` from the scores | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+# | DFR | `dfr.DeepFeatureReweighting().fit(X, y, groups=g)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
+# | SoftAD, CVaR | `risk.example_weights(losses, rule, ...)` | [3](chapters/3_soft_ascent_descent.ipynb#on-monday) |
+# | LA, VS | `losses.vs_loss(logits, y, counts, tau=1, gamma=0)` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+# | LDT 1/2 + 1/n | `losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+#
+# ## What this book cannot answer
+#
+# - Which method is best on raw images with end-to-end training and a large budget: here backbones are frozen, or small.
+# - What works on tables alone, without features from a network.
+# - Video, audio, text, and anything whose rows depend on each other.
+# - Groups that nobody can name: where validation groups are unknown, nothing here was chosen by them.
+# - Whether your labels are right: label noise in the rare class looks like a hard example.
+# - Drift: each test set here was drawn like its training set, or differs in a known way.

@@ -1,0 +1,182 @@
+# %% [markdown]
+# # The transfer matrix
+#
+# **The question.**
+# Five chapters, five ideas, each shown where it works.
+# What does each one do on the problems of the other four?
+#
+# **How to read this page.**
+# Every method of the book that ends in a linear head on frozen features is run on every small world of the book.
+# All start from the same features, take the same number of steps, and are chosen by the same rule.
+# Gains are paired differences from plain cross-entropy (CE), mean over seeds ± one standard error.
+# A sign counts when it lies two standard errors from zero; with this many cells some will do so by chance, so trust the pattern of a row more than one cell.
+# What to do with it is in the [decision guide](decision_guide.ipynb).
+
+# %% tags=["remove-cell"]
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec(
+    "tailwise"
+):
+    url = "git+https://github.com/owner_not_set/tailwise"
+    get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+
+from tailwise import plots, profiles, transfer
+from tailwise import transfer_reports as reports
+
+plots.use_style()
+P = profiles.current()
+
+# %% [markdown]
+# ## The methods
+#
+# Each method below is a loss, a set of weights, a way to draw subsets, or a move of the threshold.
+# All end in the same thing: one linear head.
+
+# %% tags=["hide-input"]
+reports.methods_table()
+
+# %% [markdown]
+# Three are simpler here than in their chapters.
+# *DFR* keeps the balancing and the averaging, but has the ridge penalty of all the others instead of the sparse one, and balances training rows instead of held-out ones; the frozen networks saw neither.
+# *Weights by effective ratio* are those of `WeightedHead`, which are derived for the square loss, used in cross-entropy.
+# *Mean of experts* averages the scores of two heads: one for each pretrained expert where there are two, elsewhere one for each half of the training rows.
+# Without group labels, *DFR* is downsample averaging and *weights by groups* are weights by priors, so those cells are empty.
+#
+# ## The worlds and the run
+
+# %%
+record = transfer.run(P)
+record.save()
+facts = record.provenance
+print(f"profile {P.name}: {P.n_seeds} seeds a world")
+print(f"{facts['wall_s']:.0f} s, {facts['cpu_s']:.0f} s CPU")
+print(f"{facts['peak_memory_gb']:.1f} GB")
+
+# %% tags=["hide-input"]
+reports.worlds_table(record)
+
+# %% [markdown]
+# - **rare classes**: six kinds of clothes, three of them rare in training; pixels as features. Groups are classes.
+# - **rare groups**: tops and dresses on land or on water, 95 % in the usual place; features of the shipped network. Four groups, all present.
+# - **a missing group**: lesions with and without a patch; no malignant one with a patch before the test. Same network.
+# - **hard examples**: ten kinds of clothes under six severities of noise, the severe ones rare; pixels. Groups are severities, unknown before the test.
+# - **a long tail**: sixty letters, features of both shipped experts side by side. Groups are thirds of the letters by frequency.
+#
+# **Budget.**
+# Full-batch Adam from zero, the same steps and rates for all; features in units of the training data.
+# Each method has three ridges and at most two settings of its own; the shifted threshold has 17 shifts.
+# All heads of a world are one tensor program, and a test shows that it equals a loop.
+#
+# **Choice.**
+# For every seed, the candidate with the best validation result is taken: by the *worst group* where groups are known, by the *mean over classes* elsewhere.
+# The missing group is missing from validation too, as it would be in life.
+# The test set is read once.
+
+# %% [markdown]
+# ## The worst group
+#
+# The first row is the level of plain CE, the others are changes.
+
+# %% tags=["hide-input"]
+reports.HeatMap(record, "worst group")
+
+# %% [markdown]
+# What to see:
+#
+# - **One family does most of the work.** Weights by priors, a shifted threshold, downsampling, LA and VS change the same thing, the balance of the classes, and their columns look alike. `step · weights by priors − CE · worst group > 0.1` `birds · weights by priors − CE · worst group > 0.1` `skin · weights by priors − CE · worst group > 0.3` `tail · weights by priors − CE · worst group > 0.1`
+# - **Moving the threshold is nearly enough.** It needs no new training. `step · shifted threshold − weights by priors · worst group > -0.05` `birds · shifted threshold − weights by priors · worst group > -0.05` `skin · shifted threshold − weights by priors · worst group ~ 0`
+# - **Balancing the groups you have can lose to balancing the classes** when one is missing: the balanced groups hold two benign ones for one malignant. `skin · DFR − downsample averaging · worst group < 0`
+# - **No loss here helps with hard examples**, where classes and groups were not the problem; a larger ridge, which no loss provides, does. `noise · weights by priors − CE · worst group ~ 0` `noise · SoftAD − CE · worst group < 0.05` `noise · CE, largest ridge − CE · worst group > 0`
+
+# %% [markdown]
+# ## The mean over classes
+
+# %% tags=["hide-input"]
+reports.HeatMap(record, "balanced", full=0.15)
+
+# %% [markdown]
+# ## The price: accuracy in the training mix
+#
+# The test sets are balanced, or nearly.
+# In operation the common classes are common, so this table weights test samples by the mix of the training set.
+
+# %% tags=["hide-input"]
+reports.HeatMap(record, "training mix", full=0.1)
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, one a world with a rare class or group. Each shows the gain of the worst group against the change of accuracy in the training mix for six methods. Weights by priors, the shifted threshold, downsampling, LA and VS lie high and to the left, SoftAD lies near the origin."}}
+shown = {
+    "weights by priors": "priors",
+    "shifted threshold": "shift",
+    "downsample averaging": "downsample",
+    "SoftAD": "SoftAD",
+    "LA": "LA",
+    "VS": "VS",
+}
+fig, axes = plt.subplots(2, 2, figsize=(7.2, 5.6))
+for ax, world in zip(axes.flat, ("step", "birds", "skin", "tail")):
+    reports.price_plot(ax, record, world, shown)
+fig.supxlabel("change of accuracy in the training mix")
+fig.supylabel("gain of the worst group")
+handles = axes[0, 0].get_legend_handles_labels()
+fig.legend(*handles, ncols=6, loc="outside lower center", fontsize=9)
+plt.show()
+
+# %% [markdown]
+# Up is what you buy, left is what you pay; bars are two standard errors.
+# Among methods of one height, take the one that lies farthest to the right.
+
+# %% [markdown]
+# ## Calibration
+#
+# The expected calibration error (ECE) compares confidence with accuracy on the test set as it is.
+# Lower is better, so ▲ marks a fall.
+
+# %% tags=["hide-input"]
+reports.HeatMap(record, "ECE", full=0.15)
+
+# %% [markdown]
+# A model can be right more often and still be worse calibrated: see the weights in the long tail.
+# One temperature, fitted on validation data, repairs most of that, and the last column of the tables below is the loss after it.
+# `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
+
+# %% [markdown]
+# ## World by world
+#
+# All numbers of the record; the first row is the level of plain CE.
+
+# %% tags=["hide-input"]
+reports.world_table(record, "step")
+
+# %% tags=["hide-input"]
+reports.world_table(record, "birds")
+
+# %% tags=["hide-input"]
+reports.world_table(record, "skin")
+
+# %% tags=["hide-input"]
+reports.world_table(record, "noise")
+
+# %% tags=["hide-input"]
+reports.world_table(record, "tail")
+
+# %% [markdown]
+# Chapter 1's effective ratio exists only while the head's effective degrees of freedom leave room for the rarest class.
+# Where they do not, `WeightedHead` warns and takes the ratio of priors, and the two rows are the same.
+
+# %%
+for facts in record.worlds.values():
+    share = f"{facts['fell back']} of {P.n_seeds}"
+    print(f"{facts['title']}: no effective ratio in {share} seeds")
+
+# %% [markdown]
+# ## What the matrix does not show
+#
+# - The worlds are small, the features are frozen, and the standard errors are over training draws: another backbone may order the methods differently.
+# - A budget of full-batch steps from zero is itself a regulariser; a method that needs longer training is at a disadvantage.
+# - Methods with more settings have more chances to be chosen well; test data had no part in it.
+# - Validation sets of the first and the last world are balanced, which a real one may not be.
