@@ -72,8 +72,8 @@ Chart(
         Branch(
             "Hard examples of ordinary classes?",
             "noise · CE · worst group < 0.6",
-            "Regularise more and collect hard ones. No loss of "
-            "this book helps a linear head.",
+            "Collect hard ones, and regularise more. No loss of "
+            "this book helped a linear head.",
             "noise · CE, largest ridge − CE · worst group > 0",
         ),
     ),
@@ -89,7 +89,7 @@ Chart(
 # Try first weights by priors or a shifted threshold: they favour the rare class, and the unseen group with it. `skin · weights by priors − CE · worst group > 0.1` `skin · shifted threshold − CE · worst group > 0.1`
 # It costs accuracy in the training mix. `skin · weights by priors − CE · training mix < 0`
 # Do not balance the groups that you happen to have: DFR then gains less than balancing the classes. `skin · DFR − downsample averaging · worst group < 0` `skin · weights by groups − weights by priors · worst group < 0`
-# LDT alone harms, because it moves the boundary the other way where the classes overlap. `skin · LDT − CE · worst group < 0`
+# LDT alone harms. `skin · LDT − CE · worst group < 0`
 # None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · VS · worst group < 0.85`
 
 # %% tags=["remove-input"]
@@ -107,7 +107,7 @@ buys(
 #
 # Weights by priors are enough where the rare groups sit in the rare class. `birds · weights by priors − CE · worst group > 0.1`
 # Group labels in *training* buy nothing on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
-# DFR pays more in the training mix than weights do, since it throws most rows away. `birds · DFR − weights by priors · training mix < 0`
+# DFR pays more in the training mix than weights do. `birds · DFR − weights by priors · training mix < 0`
 # VS does as well as weights. `birds · VS − weights by priors · worst group ~ 0`
 # SoftAD does nothing for the worst group, and LDT alone harms it. `birds · SoftAD − CE · worst group ~ 0` `birds · LDT − CE · worst group < 0`
 
@@ -167,7 +167,7 @@ buys(
 #
 # Class weights, LA and DFR's relatives have nothing to balance here, and do nothing. `noise · weights by priors − CE · worst group ~ 0` `noise · LA − CE · worst group ~ 0` `noise · downsample averaging − CE · worst group ~ 0`
 # SoftAD, alone or on CVaR, does not help the hardest images either. `noise · SoftAD − CE · worst group < 0.05` `noise · SoftAD of CVaR − CE · worst group < 0.05`
-# A larger ridge does help them, but ordinary validation data do not ask for it: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0`
+# A larger ridge helps them a little, but ordinary validation data do not ask for it: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0`
 
 # %% tags=["remove-input"]
 buys(

@@ -88,10 +88,10 @@ reports.HeatMap(record, "worst group")
 # %% [markdown]
 # What to see:
 #
-# - **One family does most of the work.** Weights by priors, a shifted threshold, downsampling, LA and VS change the same thing, the balance of the classes, and their columns look alike. `step · weights by priors − CE · worst group > 0.1` `birds · weights by priors − CE · worst group > 0.1` `skin · weights by priors − CE · worst group > 0.3` `tail · weights by priors − CE · worst group > 0.1`
+# - **One family does most of the work.** Weights by priors, a shifted threshold, downsampling, LA and VS change the same thing, the balance of the classes, and their rows look alike. `step · weights by priors − CE · worst group > 0.1` `birds · weights by priors − CE · worst group > 0.1` `skin · weights by priors − CE · worst group > 0.3` `tail · weights by priors − CE · worst group > 0.1`
 # - **Moving the threshold is nearly enough.** It needs no new training. `step · shifted threshold − weights by priors · worst group > -0.05` `birds · shifted threshold − weights by priors · worst group > -0.05` `skin · shifted threshold − weights by priors · worst group ~ 0`
 # - **Balancing the groups you have can lose to balancing the classes** when one is missing: the balanced groups hold two benign ones for one malignant. `skin · DFR − downsample averaging · worst group < 0`
-# - **No loss here helps with hard examples**, where classes and groups were not the problem; a larger ridge, which no loss provides, does. `noise · weights by priors − CE · worst group ~ 0` `noise · SoftAD − CE · worst group < 0.05` `noise · CE, largest ridge − CE · worst group > 0`
+# - **No loss here helps with hard examples**, where classes and groups were not the problem; a larger ridge does, a little. `noise · weights by priors − CE · worst group ~ 0` `noise · SoftAD − CE · worst group < 0.05` `noise · CE, largest ridge − CE · worst group > 0`
 
 # %% [markdown]
 # ## The mean over classes
@@ -120,10 +120,12 @@ shown = {
 fig, axes = plt.subplots(2, 2, figsize=(7.2, 5.6))
 for ax, world in zip(axes.flat, ("step", "birds", "skin", "tail")):
     reports.price_plot(ax, record, world, shown)
-fig.supxlabel("change of accuracy in the training mix")
-fig.supylabel("gain of the worst group")
+for ax in axes[1]:
+    ax.set_xlabel("change in the training mix")
+for ax in axes[:, 0]:
+    ax.set_ylabel("gain of the worst group")
 handles = axes[0, 0].get_legend_handles_labels()
-fig.legend(*handles, ncols=6, loc="outside lower center", fontsize=9)
+fig.legend(*handles, ncols=6, loc="outside upper center", fontsize=9)
 plt.show()
 
 # %% [markdown]
