@@ -214,8 +214,9 @@ def test_splits_are_stratified_and_disjoint(data):
     for split in own_pilot.draw_splits(data, 10):
         rows = np.concatenate([split.fit, split.val, split.test])
         np.testing.assert_array_equal(np.sort(rows), np.arange(N))
-        share = np.bincount(cell[split.test]) / np.bincount(cell)
-        assert np.abs(share - 0.2).max() <= 0.5 / np.bincount(cell).min()
+        for part in (split.val, split.test):
+            share = np.bincount(cell[part]) / np.bincount(cell)
+            assert np.abs(share - 0.2).max() <= 0.5 / np.bincount(cell).min()
 
 
 @pytest.mark.parametrize(
