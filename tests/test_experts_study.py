@@ -50,10 +50,22 @@ def test_every_method_gives_scores_for_every_set(split, task):
     assert "scorer, joint" in split.logits
     assert len(split.logits) == 28
     for method, parts in split.logits.items():
-        for name in study.SETS:
+        assert set(parts) >= set(study.TESTS), method
+        for name in parts:
             expected = (len(getattr(task, name).labels), 60)
             assert parts[name].shape == expected, method
             assert parts[name].isfinite().all(), method
+
+
+def test_what_a_scorer_reads_is_there(split):
+    for kind in study.KINDS:
+        assert set(split.logits[f"{kind}, phase 2"]) == set(study.SETS)
+
+
+def test_shared_embeddings_change_no_score(pair, task, split):
+    start = pair.fresh("language", task, 3, tokens=0, adapter=0)
+    expected = start(task.test.images).detach()
+    torch.testing.assert_close(split.logits["language, names"]["test"], expected)
 
 
 def test_a_run_repeats_itself(pair, task, split):

@@ -29,7 +29,8 @@ from tailwise.experts.scorer import (
 from tailwise.experts.training import Settings
 
 KINDS = pretrained.KINDS
-SETS = ("train", "val", "test", "test_unseen")
+TESTS = ("test", "test_unseen")
+SETS = ("train", *TESTS)
 SETTINGS = Settings(steps=100)
 
 
@@ -90,7 +91,8 @@ class Split:
     ----------
     task : Task
     logits : dict of str to dict of str to Tensor [n, 60]
-        By method, then by set: "train", "val", "test" or "test_unseen"; on the CPU.
+        By method, then by set: "test" and "test_unseen", and "train" for what a
+        scorer reads; on the CPU.
     weights : dict of str to Tensor [n, 2]
         The scorers' weights of visual and language expert on the test images.
     usage : dict of str to Tensor [pool]
@@ -117,21 +119,36 @@ class Split:
         }
 
 
-def _everywhere(task: Task, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-    return {name: function(getattr(task, name).images) for name in SETS}
-
-
-def _keep(split: Split, method: str, expert: Expert) -> None:
+def _keep(
+    split: Split, method: str, expert: Expert, sets: tuple[str, ...] = TESTS
+) -> None:
     device = expert.backbone.like.device
-    split.logits[method] = _everywhere(
-        split.task, lambda x: scores(expert, x.to(device)).cpu()
-    )
+    split.logits[method] = {
+        name: scores(expert, getattr(split.task, name).images.to(device)).cpu()
+        for name in sets
+    }
+
+
+def _features(expert: Expert, task: Task) -> dict[str, Tensor]:
+    """Embeddings of the test images; experts with a head alone share them."""
+    device = expert.backbone.like.device
+    return {
+        name: in_chunks(expert.features, getattr(task, name).images.to(device))
+        for name in TESTS
+    }
+
+
+@torch.no_grad()
+def _keep_head(
+    split: Split, method: str, expert: Expert, features: dict[str, Tensor]
+) -> None:
+    split.logits[method] = {k: expert.head(x).cpu() for k, x in features.items()}
 
 
 def _mixtures(split: Split, of: str, seed: int) -> None:
     """Plain means of both experts, and the scorers after all phases."""
     pair = [split.logits[f"{kind}, {of}"] for kind in KINDS]
-    both = {name: torch.stack([logits[name] for logits in pair]) for name in SETS}
+    both = {name: torch.stack([logits[name] for logits in pair]) for name in pair[0]}
     for name, combine in (
         ("mean of logits", mean_logits),
         ("mean of probabilities", mean_probabilities),
@@ -173,7 +190,7 @@ def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
     scorer.cpu()  # as the logits are
     both = [split.logits[f"{kind}, joint"] for kind in KINDS]
     split.logits["scorer, joint"] = {}
-    for name in SETS:
+    for name in TESTS:
         stacked = torch.stack([logits[name] for logits in both])
         with torch.no_grad():
             mixed = mix(stacked, scorer(stacked))
@@ -229,7 +246,8 @@ def run(
         plain = dict(tokens=0, adapter=0)
         start = pair.fresh(kind, task, seed, **plain)
         known = "names" if kind == "language" else "class means"
-        _keep(split, f"{kind}, {known}", start)
+        features = _features(start, task)
+        _keep_head(split, f"{kind}, {known}", start, features)
         for name, tau, head in (
             ("probe", 1.0, None),
             ("probe with CE", 0.0, None),
@@ -239,7 +257,7 @@ def run(
             given = replace(settings, tau=tau)
             options = dict(generator=generator_for(seed, kind, "probe"), cached=True)
             phases.linear_probe(probe, *data, settings=given, **options)
-            _keep(split, f"{kind}, {name}", probe)
+            _keep_head(split, f"{kind}, {name}", probe, features)
         full = tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
         _keep(split, f"{kind}, full", full)
         tell(f"{kind}, full")
@@ -252,7 +270,7 @@ def run(
         generator = generator_for(seed, kind, "phase 2")
         history = phases.phase_two(expert, *data, generator=generator, **options)
         split.usage[kind] = history.usage.cpu()
-        _keep(split, f"{kind}, phase 2", expert)
+        _keep(split, f"{kind}, phase 2", expert, SETS)
         tell(f"{kind}, phase 2")
     for of in ("probe", "full", "phase 1", "phase 2"):
         _mixtures(split, of, seed)
