@@ -141,7 +141,9 @@ for rule, size in report.dimensions.items():
 pilot = own_pilot.pilot(data, n_splits=N_SPLITS, objective=OBJECTIVE)
 say(f"{len(pilot.splits)} splits, {len(pilot.heads)} heads")
 say(*pilot.notes)
-show(own_verdict.dashboard(pilot).T)
+board = own_verdict.dashboard(pilot)
+show(board[list(own_verdict.METRICS)])
+show(board[list(pilot.cells)])
 
 # %% [markdown]
 # Accuracy in percent; "±" is half of a 95 % interval.
@@ -152,7 +154,7 @@ show(own_verdict.dashboard(pilot).T)
 # ## Who gains, who loses
 
 # %%
-show(own_verdict.gain_table(pilot).T)
+show(own_verdict.gain_table(pilot))
 
 # %% mystnb={"image": {"alt": "Gain in accuracy over the plain head with 95 percent intervals, a row for each class and group, rarest on top, and a marker for each head. In the sample, dresses gain and tops lose with every head, and the intervals are widest for the rarest group."}}
 n_rows = min(len(pilot.cells), own_plots.MAX_CELLS)
@@ -164,7 +166,7 @@ plt.show()
 # Differences from the plain head on the same test samples, in points of accuracy.
 # A star marks an interval without zero.
 # With many rows and heads some stars come by chance; the verdict below allows for it.
-# Look for rows on the left of zero first: they pay.
+# Look first at what lies left of zero: it pays.
 
 # %% [markdown]
 # ## Can its confidence be believed?
@@ -247,7 +249,7 @@ print("the loaded layer gives the same probabilities")
 # 3. **Are the shares in the file those of operation?** If not, read the columns per class and group, never the mean.
 # 4. **How many rare samples were tested in all?** The report says how well so many can be known. Below about twenty, collect first (a rule of thumb, not tested).
 # 5. **Is the rare class one thing?** A class of "all other defects" has no single accuracy.
-# 6. **Who pays?** Read the rows left of zero aloud to the people who carry that error, and write down who decided.
+# 6. **Who pays?** Read what lies left of zero aloud to the people who carry that error, and write down who decided.
 # 7. **Was the smallest effect named before the pilot?** If it was changed afterwards, say so.
 # 8. **How often did you run this?** Each new objective or file is another chance to be lucky. Keep some samples for one last test.
 # 9. **Is a group missing?** Nothing here can measure it. [Chapter 2](chapters/2_dfr_sufficiency.ipynb) shows what a head learns then.
