@@ -135,7 +135,7 @@ for rule, size in report.dimensions.items():
 # | squares, effective weights | weights that allow for the memory of the head | [chapter 1](chapters/1_loss_weighting.ipynb) |
 # | DFR | averaged sparse heads on balanced groups; two classes with groups only | [chapter 2](chapters/2_dfr_sufficiency.ipynb) |
 #
-# Neighbours differ in one thing: compare the last two rows of squares to judge the effective weights, and the two with prior weights to judge the loss.
+# To judge the effective weights compare the two rows of squares; to judge the loss compare the two rows with prior weights.
 
 # %%
 pilot = own_pilot.pilot(data, n_splits=N_SPLITS, objective=OBJECTIVE)
