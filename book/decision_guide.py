@@ -7,6 +7,9 @@
 # Every answer below was measured in the [transfer matrix](transfer_matrix.ipynb), where each method of this book meets each small world of this book.
 # The code after a sentence names the cells that it rests on: `tail · LA − CE · balanced > 0` says that in the world *tail* LA beats CE in the mean over classes by more than two standard errors.
 # `>` and `<` mean beyond that number by two standard errors, `~` means no more than two away from it; a test looks up each one in the record.
+# The worlds are *step* (a few rare classes), *birds* (rare groups), *skin* (a missing group), *noise* (hard examples) and *tail* (a long tail).
+# *Worst group* is the smallest accuracy of a group, *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
+#
 # The worlds are small, so take the direction from here and the size from a pilot on your own data.
 
 # %% tags=["remove-cell"]
@@ -85,12 +88,12 @@ Chart(
 #
 # ### A group is missing
 #
-# Plain training nearly gives it up. `skin · CE · worst group < 0.4`
-# Try first weights by priors or a shifted threshold: they favour the rare class, and the unseen group with it. `skin · weights by priors − CE · worst group > 0.1` `skin · shifted threshold − CE · worst group > 0.1`
-# It costs accuracy in the training mix. `skin · weights by priors − CE · training mix < 0`
-# Do not balance the groups that you happen to have: DFR then gains less than balancing the classes. `skin · DFR − downsample averaging · worst group < 0` `skin · weights by groups − weights by priors · worst group < 0`
-# LDT alone harms. `skin · LDT − CE · worst group < 0`
-# None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · VS · worst group < 0.85`
+# - Plain training nearly gives it up. `skin · CE · worst group < 0.4`
+# - Try first weights by priors or a shifted threshold: they favour the rare class, and the unseen group with it. `skin · weights by priors − CE · worst group > 0.1` `skin · shifted threshold − CE · worst group > 0.1`
+# - It costs accuracy in the training mix. `skin · weights by priors − CE · training mix < 0`
+# - Do not balance the groups that you happen to have: DFR then gains less than balancing the classes. `skin · DFR − downsample averaging · worst group < 0` `skin · weights by groups − weights by priors · worst group < 0`
+# - LDT alone harms. `skin · LDT − CE · worst group < 0`
+# - None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · VS · worst group < 0.85`
 
 # %% tags=["remove-input"]
 buys(
@@ -105,11 +108,11 @@ buys(
 # %% [markdown]
 # ### All groups are there, one is worst
 #
-# Weights by priors are enough where the rare groups sit in the rare class. `birds · weights by priors − CE · worst group > 0.1`
-# Group labels in *training* buy nothing on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
-# DFR pays more in the training mix than weights do. `birds · DFR − weights by priors · training mix < 0`
-# VS does as well as weights. `birds · VS − weights by priors · worst group ~ 0`
-# SoftAD does nothing for the worst group, and LDT alone harms it. `birds · SoftAD − CE · worst group ~ 0` `birds · LDT − CE · worst group < 0`
+# - Weights by priors are enough where the rare groups sit in the rare class. `birds · weights by priors − CE · worst group > 0.1`
+# - Group labels in *training* buy nothing on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
+# - DFR pays more in the training mix than weights do. `birds · DFR − weights by priors · training mix < 0`
+# - VS does as well as weights. `birds · VS − weights by priors · worst group ~ 0`
+# - SoftAD does nothing for the worst group, and LDT alone harms it. `birds · SoftAD − CE · worst group ~ 0` `birds · LDT − CE · worst group < 0`
 
 # %% tags=["remove-input"]
 buys(
@@ -125,11 +128,11 @@ buys(
 # %% [markdown]
 # ### A long tail
 #
-# LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · LA − weights by priors · balanced ~ 0`
-# LDT 1/2 with 1/n weights gains as much, and is the one that keeps its confidence honest. `tail · LDT 1/2 + 1/n − CE · balanced > 0` `tail · LDT 1/2 + 1/n − CE · ECE < 0`
-# Weights by priors cost nothing in the training mix, but much in calibration; one temperature repairs it. `tail · weights by priors − CE · training mix ~ 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
-# Two heads on one expert each, averaged, do no better than one head on both feature sets. `tail · mean of experts − CE · balanced ~ 0`
-# The single worst of sixty classes stays poor whatever you do. `tail · LA · worst class < 0.4` `tail · VS · worst class < 0.4`
+# - LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · LA − weights by priors · balanced ~ 0`
+# - LDT 1/2 with 1/n weights gains as much, and is the one that keeps its confidence honest. `tail · LDT 1/2 + 1/n − CE · balanced > 0` `tail · LDT 1/2 + 1/n − CE · ECE < 0`
+# - Weights by priors cost nothing in the training mix, but much in calibration; one temperature repairs it. `tail · weights by priors − CE · training mix ~ 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
+# - Two heads on one expert each, averaged, do no better than one head on both feature sets. `tail · mean of experts − CE · balanced ~ 0`
+# - The single worst of sixty classes stays poor whatever you do. `tail · LA · worst class < 0.4` `tail · VS · worst class < 0.4`
 
 # %% tags=["remove-input"]
 buys(
@@ -144,12 +147,12 @@ buys(
 # %% [markdown]
 # ### A few rare classes
 #
-# Moving the threshold of the head that you have buys as much as any training. `step · shifted threshold − CE · worst class > 0.1` `step · LA − shifted threshold · worst class ~ 0`
-# Weights by priors pay less in the training mix for nearly the same. `step · weights by priors − shifted threshold · training mix > 0`
-# VS and downsampling pay most. `step · VS − weights by priors · training mix < 0` `step · downsample averaging − weights by priors · training mix < 0`
-# The effective ratio has no solution with so few rare rows, and falls back to the priors. `step · weights by effective ratio − weights by priors · worst class ~ 0`
-# Do not split the rows between two heads: the average is worse than one head. `step · mean of experts − CE · worst class < 0`
-# SoftAD of CVaR does nothing for the rare classes. `step · SoftAD of CVaR − CE · worst class ~ 0`
+# - Moving the threshold of the head that you have buys as much as any training. `step · shifted threshold − CE · worst class > 0.1` `step · LA − shifted threshold · worst class ~ 0`
+# - Weights by priors pay less in the training mix for nearly the same. `step · weights by priors − shifted threshold · training mix > 0`
+# - VS and downsampling pay most. `step · VS − weights by priors · training mix < 0` `step · downsample averaging − weights by priors · training mix < 0`
+# - The effective ratio has no solution with so few rare rows, and falls back to the priors. `step · weights by effective ratio − weights by priors · worst class ~ 0`
+# - Do not split the rows between two heads: the average is worse than one head. `step · mean of experts − CE · worst class < 0`
+# - SoftAD of CVaR does nothing for the rare classes. `step · SoftAD of CVaR − CE · worst class ~ 0`
 
 # %% tags=["remove-input"]
 buys(
@@ -165,9 +168,9 @@ buys(
 # %% [markdown]
 # ### Hard examples
 #
-# Class weights, LA and DFR's relatives have nothing to balance here, and do nothing. `noise · weights by priors − CE · worst group ~ 0` `noise · LA − CE · worst group ~ 0` `noise · downsample averaging − CE · worst group ~ 0`
-# SoftAD, alone or on CVaR, does not help the hardest images either. `noise · SoftAD − CE · worst group < 0.05` `noise · SoftAD of CVaR − CE · worst group < 0.05`
-# A larger ridge helps them a little, but ordinary validation data do not ask for it: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0`
+# - Class weights, LA and DFR's relatives have nothing to balance here, and do nothing. `noise · weights by priors − CE · worst group ~ 0` `noise · LA − CE · worst group ~ 0` `noise · downsample averaging − CE · worst group ~ 0`
+# - SoftAD, alone or on CVaR, does not help the hardest images either. `noise · SoftAD − CE · worst group < 0.05` `noise · SoftAD of CVaR − CE · worst group < 0.05`
+# - A larger ridge helps them a little, but ordinary validation data do not ask for it: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0`
 
 # %% tags=["remove-input"]
 buys(
@@ -182,9 +185,9 @@ buys(
 # %% [markdown]
 # ### The probabilities are what you sell
 #
-# SoftAD lowers the calibration error in some worlds and raises it in others. `skin · SoftAD − CE · ECE < 0` `tail · SoftAD − CE · ECE > 0`
-# Fit one temperature first: most of what SoftAD gains in the loss is gone after it. `skin · SoftAD − CE · loss < -0.05` `skin · SoftAD − CE · loss, calibrated > -0.05`
-# What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
+# - SoftAD lowers the calibration error in some worlds and raises it in others. `skin · SoftAD − CE · ECE < 0` `tail · SoftAD − CE · ECE > 0`
+# - Fit one temperature first: most of what SoftAD gains in the loss is gone after it. `skin · SoftAD − CE · loss < -0.05` `skin · SoftAD − CE · loss, calibrated > -0.05`
+# - What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
 
 # %% [markdown]
 # ## The calls

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tailwise.transfer import Record
 from tailwise.transfer_tags import Statement, parse
 
-WIDTH, PAD, LINE, COLUMNS = 360, 10, 17, 45
+WIDTH, PAD, LINE, COLUMNS = 360, 10, 17, 50
 BOX = WIDTH - 2 * PAD - 18
 
 

@@ -67,7 +67,7 @@ METHODS: dict[str, Method] = {
     ),
     "weights by effective ratio": Method(
         1,
-        "as by priors, corrected for the head's effective degrees of freedom",
+        "corrected for effective degrees of freedom",
         ({"weights": "effective"},),
     ),
     "weights by groups": Method(
@@ -85,7 +85,7 @@ METHODS: dict[str, Method] = {
     ),
     "SoftAD of CVaR": Method(
         3,
-        "mean of the worst half of losses pushed to a level",
+        "mean of the worst half pushed to a level",
         _grid(
             "cvar_softad",
             {"quantile": 0.5, "tau": 0.1},
@@ -111,7 +111,7 @@ METHODS: dict[str, Method] = {
         ({"loss": "ldt", "params": {"gamma": 0.5}, "weights": "priors"},),
     ),
     "mean of experts": Method(
-        4, "mean of two heads: two feature sets, or two halves", kind="experts"
+        4, "mean of two heads: two feature sets or halves", kind="experts"
     ),
 }
 

@@ -17,7 +17,7 @@ LOW_IS_GOOD = ("ECE", "loss", "loss, calibrated")
 
 
 def mark(gain: Estimate, metric: str) -> str:
-    """ "▲" where a gain is better at two standard errors, "▼" where worse, else "·"."""
+    """Better at two standard errors is "▲", worse is "▼", anything else "·"."""
     sign = -1 if metric in LOW_IS_GOOD else 1
     if abs(gain.mean) <= 2 * gain.stderr:
         return "·"
@@ -87,7 +87,9 @@ class HeatMap:
                 hue = BETTER if mark(gain, self.metric) == "▲" else WORSE
                 depth = 0.1 + 0.4 * min(1, abs(gain.mean) / self.full)
                 style = f" style='background: rgba({hue}, {depth:.2f})'"
-            cells += f"<td{style}>{html.escape(text)}</td>"
+            # The error below its number: five worlds fit beside the side bars.
+            shown = html.escape(text).replace(" ±", "<br>±")
+            cells += f"<td{style}>{shown}</td>"
         return f"<tr><th scope='row'>{html.escape(method)}</th>{cells}</tr>"
 
 

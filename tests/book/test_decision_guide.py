@@ -108,7 +108,7 @@ def test_a_planted_fault_in_the_guide_is_caught(record):
     assert len(tags.faults(wrong, record)) == 1
     bare = text.replace(f" {good}", "")
     (sentence,) = tags.bare_sentences(bare, after=AFTER, before=BEFORE)
-    assert sentence.startswith("LDT alone harms")
+    assert sentence.startswith("- LDT alone harms")
 
 
 def test_a_missing_heading_is_named():
