@@ -177,6 +177,25 @@ def test_leak_is_the_difference_of_gaps(task):
     assert table.loc["language, rare classes", "test"].startswith("100.0")
 
 
+def test_recorded_choices_are_those_of_the_study():
+    for what in ("adapter width", "rate"):
+        table = reports.recorded_choices(what)
+        assert list(table.index) == list(study.KINDS)
+        assert table.to_numpy().min() > 100 / 60
+    assert tuple(reports.recorded_choices("rate").columns) == choices.RATES
+    assert 8.0 in reports.recorded_choices("adapter width").columns
+
+
+def test_splits_in_processes_are_those_of_one_run(pair):
+    settings = Settings(steps=1, batch=16)
+    (found,) = reports.run_splits([3], RATES, settings=settings)
+    task = glyphs.draw(3)
+    alone = study.run(pair, task, 3, RATES, settings=settings)
+    assert list(found.logits) == list(alone.logits)
+    for method, parts in alone.logits.items():
+        torch.testing.assert_close(found.logits[method]["test"], parts["test"])
+
+
 def test_recorded_pairs_agree_with_their_summaries():
     rows = reports.recorded_pairs()
     assert set(rows["pair"]) == {0, 1, 2}

@@ -31,7 +31,7 @@ def choose_rates(
     """
     jobs = jobs if _device(pair).type == "cpu" else 1
     found = Parallel(n_jobs=jobs)(
-        delayed(_tuned_accuracy)(pair, kind, task, seed, replace(settings, lr=rate))
+        delayed(tuned_accuracy)(pair, kind, task, seed, replace(settings, lr=rate))
         for kind in KINDS
         for rate in rates
     )
@@ -64,9 +64,10 @@ def named_accuracy(pair: Pair, task: Task) -> float:
     return _accuracy(pair.fresh("language", task, 0, tokens=0, adapter=0), task)
 
 
-def _tuned_accuracy(
+def tuned_accuracy(
     pair: Pair, kind: str, task: Task, seed: int, settings: Settings
 ) -> float:
+    """Validation accuracy after full fine-tuning."""
     return _accuracy(tuned(pair, kind, task, seed, settings), task)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -21,10 +22,13 @@ from tailwise.metrics import Estimate, estimate
 PARTS = ("all", "many", "medium", "few", "unseen")
 
 
-def _one(seed: int, rates: dict[str, float], settings: Settings, device: str) -> Split:
-    torch.set_num_threads(1)
+def _part(
+    part: str, seed: int, rates: dict[str, float], settings: Settings, device: str
+) -> Split | dict:
     task, pair = glyphs.draw(seed), study.load_pair().to(device)
-    return study.run(pair, task, seed, rates, settings=settings)
+    if part == "joint":
+        return study.joint_logits(pair, task, seed, settings=settings)
+    return study.run(pair, task, seed, rates, settings=settings, joint=False)
 
 
 def run_splits(
@@ -40,9 +44,14 @@ def run_splits(
     On a GPU one after the other, in this process.
     """
     jobs = jobs if device == "cpu" else 1
-    return Parallel(n_jobs=jobs)(
-        delayed(_one)(seed, rates, settings, device) for seed in seeds
+    cells = product(("phases", "joint"), seeds)  # the longest first
+    found = Parallel(n_jobs=jobs)(
+        delayed(_part)(*cell, rates, settings, device) for cell in cells
     )
+    splits, joint = found[: len(seeds)], found[len(seeds) :]
+    for split, logits in zip(splits, joint):
+        split.logits |= logits
+    return splits
 
 
 def accuracies(splits: Sequence[Split], method: str) -> dict[str, np.ndarray]:
@@ -84,12 +93,14 @@ def recorded_pairs() -> pd.DataFrame:
     return pd.DataFrame(json.loads(path.read_text("utf-8"))["rows"])
 
 
-def recorded_widths() -> pd.DataFrame:
-    """Validation accuracy in per cent after phase 1, by expert and adapter width, as
-    `tools/study_widths.py` recorded it on the development split."""
-    path = book_dir() / "results" / "pairs" / "widths.json"
-    found = pd.DataFrame(json.loads(path.read_text("utf-8"))["widths"]).T
-    return (100 * found).round(1).rename_axis(columns="adapter width")
+def recorded_choices(what: str) -> pd.DataFrame:
+    """Validation accuracy in per cent by expert, from `tools/study_choices.py`.
+
+    `what` is "adapter width", after phase 1, or "rate", of full fine-tuning.
+    """
+    path = book_dir() / "results" / "pairs" / "choices.json"
+    found = pd.DataFrame(json.loads(path.read_text("utf-8"))[what]).T
+    return (100 * found).round(1).rename(columns=float).rename_axis(columns=what)
 
 
 def pair_gains(other: Sequence[tuple[str, str]], part: str = "all") -> pd.DataFrame:

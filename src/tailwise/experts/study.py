@@ -169,14 +169,21 @@ def _mixtures(split: Split, of: str, seed: int) -> None:
         }
 
 
-def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
-    experts = [pair.fresh(kind, split.task, seed) for kind in KINDS]
+def joint_logits(
+    pair: Pair, task: Task, seed: int, *, settings: Settings = SETTINGS
+) -> dict[str, dict[str, Tensor]]:
+    """Logits, as in `Split`, after all modules were trained at once.
+
+    In as many steps as the first two phases have. Other parameters as in `run`.
+    """
+    split = Split(task)
+    experts = [pair.fresh(kind, task, seed) for kind in KINDS]
     device = experts[0].backbone.like.device
-    train = placed(split.task.train, device)
+    train = placed(task.train, device)
     for expert in experts:
         add_groups(expert, train.images, generator=generator_for(seed, "groups"))
     generator = generator_for(seed, "joint")
-    scorer = Scorer(2, len(split.task.counts), generator=generator).to(device)
+    scorer = Scorer(2, len(task.counts), generator=generator).to(device)
     train_jointly(
         experts,
         scorer,
@@ -195,6 +202,7 @@ def _joint(split: Split, pair: Pair, seed: int, settings: Settings) -> None:
         with torch.no_grad():
             mixed = mix(stacked, scorer(stacked))
         split.logits["scorer, joint"][name] = mixed
+    return split.logits
 
 
 def tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
@@ -235,7 +243,7 @@ def run(
         Full fine-tuning's rate for each expert, from `choose_rates` on another task.
     settings : Settings
     joint : bool
-        Also train all modules at once, in as many steps as the first two phases.
+        Also train all modules at once, see `joint_logits`.
     progress : callable, optional
         Called with the name of each method when it is done.
     """
@@ -275,6 +283,6 @@ def run(
     for of in ("probe", "full", "phase 1", "phase 2"):
         _mixtures(split, of, seed)
     if joint:
-        _joint(split, pair, seed, settings)
+        split.logits |= joint_logits(pair, task, seed, settings=settings)
         tell("joint")
     return split
