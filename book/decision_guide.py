@@ -9,6 +9,7 @@
 # `>` and `<` mean beyond that number by two standard errors, `~` means no more than two away from it; a test looks up each one in the record.
 # The worlds are *step* (a few rare classes), *birds* (rare groups), *skin* (a missing group), *noise* (hard examples) and *tail* (a long tail).
 # *Worst group* is the smallest accuracy of a group, *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
+# LA adds log priors to the logits in training, LDT multiplies them by a number of the label, VS does both by class, and DFR averages heads on balanced groups; see the [glossary](glossary.md).
 #
 # The worlds are small, so take the direction from here and the size from a pilot on your own data.
 

@@ -18,10 +18,10 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
 
 # %% tags=["remove-input"]
-from tailwise import full_table, profiles, scoreboard
+from tailwise import claims, full_table, profiles, scoreboard
 
 P = profiles.current()
-scoreboard.headline(P.name)
+scoreboard.headline(P.name, claims.recorded)
 
 # %% tags=["remove-input"]
 full_table.full_table(P.name)

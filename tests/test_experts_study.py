@@ -196,6 +196,17 @@ def test_splits_in_processes_are_those_of_one_run(pair):
         torch.testing.assert_close(found.logits[method]["test"], parts["test"])
 
 
+def test_without_joint_training_its_record_is_shown(pair):
+    settings = Settings(steps=1, batch=16)
+    split, _ = reports.run_splits([0, 1], RATES, settings=settings, joint=False)
+    assert not any(name.endswith("joint") for name in split.logits)
+    rows = reports.recorded_pairs().set_index(["pair", "split", "method"])
+    shown = reports.accuracies([split], "visual, joint")
+    assert shown["few"] == [rows.loc[(0, 0, "visual, joint"), "few"]]
+    with pytest.raises(ValueError, match="seed is 77: expected a recorded split"):
+        reports.recorded_joint(77)
+
+
 def test_recorded_pairs_agree_with_their_summaries():
     rows = reports.recorded_pairs()
     assert set(rows["pair"]) == {0, 1, 2}

@@ -542,6 +542,7 @@ for name in ("gpu", "paper"):
 # ## What reproduced
 #
 # The verdicts of this run.
+# The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
 # "±" is one standard error; a verdict needs two.
 
 # %%

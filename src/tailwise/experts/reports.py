@@ -36,28 +36,45 @@ def run_splits(
     rates: dict[str, float],
     *,
     settings: Settings = study.SETTINGS,
+    joint: bool = True,
     jobs: int = 2,
     device: str = "cpu",
 ) -> list[Split]:
     """`study.run` on several splits with the shipped pair, in separate processes.
 
-    On a GPU one after the other, in this process.
+    On a GPU one after the other, in this process. Without `joint` the accuracies of
+    joint training are those that `tools/study_pairs.py` recorded for these splits.
     """
     jobs = jobs if device == "cpu" else 1
-    cells = product(("phases", "joint"), seeds)  # the longest first
+    parts = ("phases", "joint") if joint else ("phases",)  # the longest first
+    cells = product(parts, seeds)
     found = Parallel(n_jobs=jobs)(
         delayed(_part)(*cell, rates, settings, device) for cell in cells
     )
-    splits, joint = found[: len(seeds)], found[len(seeds) :]
-    for split, logits in zip(splits, joint):
+    splits = found[: len(seeds)]
+    for split, logits in zip(splits, found[len(seeds) :]):
         split.logits |= logits
+    for split, seed in zip(splits, () if joint else seeds):
+        split.recorded = recorded_joint(seed)
     return splits
+
+
+def recorded_joint(seed: int) -> dict[str, dict[str, float]]:
+    """Recorded accuracies by part of jointly trained methods, for the shipped pair."""
+    rows = recorded_pairs()
+    mine = (rows["pair"] == 0) & (rows["split"] == seed)
+    mine &= rows["method"].str.endswith(", joint")
+    if not mine.any():
+        raise ValueError(f"seed is {seed}: expected a recorded split of pair 0")
+    return rows[mine].set_index("method")[list(PARTS)].to_dict("index")
 
 
 def accuracies(splits: Sequence[Split], method: str) -> dict[str, np.ndarray]:
     """One accuracy a split, for each of `PARTS`; "unseen" is the unseen face."""
     found = [
-        split.accuracy(method)
+        split.recorded[method]
+        if method in split.recorded
+        else split.accuracy(method)
         | {"unseen": split.accuracy(method, "test_unseen")["all"]}
         for split in splits
     ]

@@ -99,6 +99,8 @@ class Split:
         By expert, how often each group prompt was chosen in phase 2.
     rates : dict of str to float
         Rates of full fine-tuning, chosen on validation images.
+    recorded : dict of str to dict of str to float
+        Accuracies of methods that were not run, from a record.
     """
 
     task: Task
@@ -106,6 +108,7 @@ class Split:
     weights: dict = field(default_factory=dict)
     usage: dict = field(default_factory=dict)
     rates: dict = field(default_factory=dict)
+    recorded: dict = field(default_factory=dict)
 
     def accuracy(self, method: str, on: str = "test") -> dict[str, float]:
         """Accuracy in all, many, medium and few classes; the sets are balanced."""
