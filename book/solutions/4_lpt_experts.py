@@ -384,10 +384,8 @@ rows["type face"] = (
 print("entry, share of selections, letters that take it most often")
 for entry, share in enumerate(picks.sum(0) / picks.sum()):
     top = np.argsort(-by_letter[entry])[:3]
-    words = "; ".join(
-        names[c].replace("LETTER ", "").lower() for c in top
-    )
-    print(f"{entry} {share:4.0%} {words}")
+    words = [names[c].replace("LETTER ", "").lower() for c in top]
+    print(f"{entry} {share:4.0%} ", "\n       ".join(words), sep="")
 
 fig, ax = plt.subplots(figsize=(7, 3.0))
 low, high = np.array(
