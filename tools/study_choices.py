@@ -2,9 +2,9 @@
 
 python tools/study_choices.py
 
-Writes book/results/pairs/choices.json: accuracy after phase 1 by adapter width, after
-full fine-tuning by learning rate, and from names alone by level of corruption. About
-three minutes of CPU time.
+Writes book/results/pairs/validation.json: accuracy after phase 1 by adapter width,
+after full fine-tuning by learning rate, and from names alone by level of corruption.
+About three minutes of CPU time.
 """
 
 import json
@@ -19,7 +19,7 @@ from tailwise.claims import write_whole
 from tailwise.data import glyph_corruption, glyphs
 from tailwise.experts import choices, study
 
-RESULT = ROOT / "book" / "results" / "pairs" / "choices.json"
+RESULT = ROOT / "book" / "results" / "pairs" / "validation.json"
 WIDTHS = (2, 4, 8, 16, 32)
 
 

@@ -11,7 +11,9 @@ document.addEventListener("DOMContentLoaded", () => {
     entry.setAttribute("role", "listitem");
 
   // A box that scrolls sideways must be reachable by keyboard.
-  for (const box of document.querySelectorAll(".cell_output .text_html"))
+  for (const box of document.querySelectorAll(
+    ".cell_output .text_html, .pst-scrollable-table-container",
+  ))
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });
 

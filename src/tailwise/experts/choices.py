@@ -29,7 +29,7 @@ def choose_rates(
 
     On the CPU `jobs` processes share the work; the result is the same.
     """
-    jobs = jobs if _device(pair).type == "cpu" else 1
+    jobs = jobs if _weight(pair).device.type == "cpu" else 1
     found = Parallel(n_jobs=jobs)(
         delayed(tuned_accuracy)(pair, kind, task, seed, replace(settings, lr=rate))
         for kind in KINDS
@@ -51,7 +51,7 @@ def adapted_accuracy(
     """Validation accuracy after phase 1 with adapters of a width."""
     expert = pair.fresh(kind, task, seed, adapter=width)
     train, generator = (
-        placed(task.train, _device(pair)),
+        placed(task.train, _weight(pair)),
         generator_for(seed, kind, "phase 1"),
     )
     options = dict(generator=generator, settings=settings, cached=True)
@@ -72,10 +72,10 @@ def tuned_accuracy(
 
 
 def _accuracy(expert: Expert, task: Task) -> float:
-    val = placed(task.val, expert.backbone.like.device)
+    val = placed(task.val, expert.backbone.like)
     right = scores(expert, val.images).argmax(-1) == val.labels
     return right.double().mean().item()
 
 
-def _device(pair: Pair) -> torch.device:
-    return next(pair.visual.parameters()).device
+def _weight(pair: Pair) -> torch.Tensor:
+    return next(pair.visual.parameters())

@@ -115,7 +115,7 @@ def recorded_choices(what: str) -> pd.DataFrame:
 
     `what` is "adapter width", after phase 1, or "rate", of full fine-tuning.
     """
-    path = book_dir() / "results" / "pairs" / "choices.json"
+    path = book_dir() / "results" / "pairs" / "validation.json"
     found = pd.DataFrame(json.loads(path.read_text("utf-8"))[what]).T
     return (100 * found).round(1).rename(columns=float).rename_axis(columns=what)
 

@@ -42,10 +42,10 @@ class Pair:
     language: torch.nn.Module
     text: torch.nn.Module
 
-    def to(self, device: str) -> "Pair":
-        """A copy on a device; this pair stays where it is."""
+    def to(self, place: str | torch.dtype) -> "Pair":
+        """A copy on a device or of a type; this pair stays as it is."""
         parts = (self.visual, self.language, self.text)
-        return Pair(*(copy.deepcopy(part).to(device) for part in parts))
+        return Pair(*(copy.deepcopy(part).to(place) for part in parts))
 
     def fresh(
         self, kind: str, task: Task, seed: int, *, head: str | None = None, **parts
@@ -60,7 +60,7 @@ class Pair:
         if head not in heads or (kind, head) == ("visual", "text"):
             raise ValueError(f"head is {head!r} for {kind}: expected one of {heads}")
         backbone = as_backbone(getattr(self, kind))
-        train = placed(task.train, backbone.like.device)
+        train = placed(task.train, backbone.like)
         made = make_expert(
             backbone, len(task.counts), generator=generator_for(seed, kind), **parts
         )
@@ -72,9 +72,10 @@ class Pair:
         return made
 
 
-def placed(part: Glyphs, device: str | torch.device) -> Glyphs:
-    """Images and labels on a device."""
-    return replace(part, images=part.images.to(device), labels=part.labels.to(device))
+def placed(part: Glyphs, like: Tensor) -> Glyphs:
+    """Images of the type of a weight and on its device, and labels there too."""
+    labels = part.labels.to(like.device)
+    return replace(part, images=part.images.to(like), labels=labels)
 
 
 def load_pair(seed: int = 0, **options) -> Pair:
@@ -125,18 +126,18 @@ class Split:
 def _keep(
     split: Split, method: str, expert: Expert, sets: tuple[str, ...] = TESTS
 ) -> None:
-    device = expert.backbone.like.device
+    like = expert.backbone.like
     split.logits[method] = {
-        name: scores(expert, getattr(split.task, name).images.to(device)).cpu()
+        name: scores(expert, getattr(split.task, name).images.to(like)).cpu()
         for name in sets
     }
 
 
 def _features(expert: Expert, task: Task) -> dict[str, Tensor]:
     """Embeddings of the test images; experts with a head alone share them."""
-    device = expert.backbone.like.device
+    like = expert.backbone.like
     return {
-        name: in_chunks(expert.features, getattr(task, name).images.to(device))
+        name: in_chunks(expert.features, getattr(task, name).images.to(like))
         for name in TESTS
     }
 
@@ -181,12 +182,12 @@ def joint_logits(
     """
     split = Split(task)
     experts = [pair.fresh(kind, task, seed) for kind in KINDS]
-    device = experts[0].backbone.like.device
-    train = placed(task.train, device)
+    like = experts[0].backbone.like
+    train = placed(task.train, like)
     for expert in experts:
         add_groups(expert, train.images, generator=generator_for(seed, "groups"))
     generator = generator_for(seed, "joint")
-    scorer = Scorer(2, len(task.counts), generator=generator).to(device)
+    scorer = Scorer(2, len(task.counts), generator=generator).to(like)
     train_jointly(
         experts,
         scorer,
@@ -211,7 +212,7 @@ def joint_logits(
 def tuned(pair: Pair, kind: str, task: Task, seed: int, settings: Settings) -> Expert:
     """The expert after full fine-tuning on the training images."""
     start = pair.fresh(kind, task, seed, tokens=0, adapter=0)
-    train = placed(task.train, start.backbone.like.device)
+    train = placed(task.train, start.backbone.like)
     found, _ = phases.full_fine_tuning(
         start,
         train.images,
@@ -250,7 +251,7 @@ def run(
     progress : callable, optional
         Called with the name of each method when it is done.
     """
-    train = placed(task.train, next(pair.visual.parameters()).device)
+    train = placed(task.train, next(pair.visual.parameters()))
     split, data = Split(task, rates=rates), (train.images, train.labels)
     tell = progress or (lambda name: None)
     for kind in KINDS:
