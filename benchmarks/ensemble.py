@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise import profiles, provenance, risk
-from tailwise.claims import write_whole
+from tailwise.files import write_whole
 from tailwise.models.stacked import ARCHITECTURES
 from tailwise.training.ensemble import Ensemble, Method, train
 

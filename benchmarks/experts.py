@@ -1,13 +1,13 @@
 """Chapter 4's mixture, trained with cached frozen prefixes against the ordinary loop.
 
 One run is phases 1 and 2 of both shipped experts on one split of GlyphNames, then the
-scorer, with a third of the chapter's steps. The package computes what comes before
-anything trained once for all images, queries too, and fits the scorer on kept scores.
-That is valid because images are not augmented. The loop is ordinary PyTorch, as in the
-released code of LPT: each step starts at the images, with one pass for the query and
-another with the prompts; a step of the scorer runs both experts. Both take the same
-batches and random numbers, in this process, on one thread or on the GPU, in turns.
-Times are those of the processor (of the wall with a GPU).
+scorer with a third of the chapter's steps for it. The package computes what comes
+before anything trained once for all images, queries too, and fits the scorer on kept
+scores. That is valid because images are not augmented. The loop is ordinary PyTorch,
+as in the released code of LPT: each step starts at the images, with one pass for the
+query and another with the prompts; a step of the scorer runs both experts. Both take
+the same batches and random numbers, in this process, on one thread or on the GPU, in
+turns. Times are those of the processor (of the wall with a GPU).
 
 python benchmarks/experts.py
 """
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise import profiles, provenance
-from tailwise.claims import write_whole
 from tailwise.data import glyphs
 from tailwise.experts import phases, study
 from tailwise.experts.expert import Expert, add_groups, scores
@@ -35,6 +34,7 @@ from tailwise.experts.samplers import (
     instance_balanced,
 )
 from tailwise.experts.scorer import SCORER_SETTINGS, Scorer, fit_scorer, mix
+from tailwise.files import write_whole
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "experts.json"
 STEPS, EXACT_STEPS = study.SETTINGS.steps, 20  # of a phase
@@ -197,7 +197,7 @@ def agreement(device: str) -> dict:
     pair, task = study.load_pair().to(device).to(torch.float64), glyphs.draw(0)
     ours, theirs = (run(w(EXACT_STEPS), pair, task)[1] for w in (Package, Loop))
     return {
-        "steps": EXACT_STEPS,
+        "exact_steps": EXACT_STEPS,
         "largest_difference": (ours - theirs).abs().max().item(),
         "largest_logit": theirs.abs().max().item(),
     }
@@ -212,25 +212,22 @@ def compare(device: str) -> dict:
         for way in (Package, Loop):
             taken, seen[way] = run(way(STEPS), pair, task)
             seconds[way.__name__].append(taken | {"all": sum(taken.values())})
-    median = {
-        name: {part: statistics.median(t[part] for t in runs) for part in runs[0]}
-        for name, runs in seconds.items()
-    }
-    ratio = {k: median["Loop"][k] / median["Package"][k] for k in median["Loop"]}
-    images = {"phase 1": 2 * STEPS * study.SETTINGS.batch}
-    images["phase 2"] = images["phase 1"]
+    exact, images = agreement(device), 2 * STEPS * study.SETTINGS.batch
     same = seen[Package].argmax(-1) == seen[Loop].argmax(-1)
-    return {
-        "seconds": seconds,
-        "median": median,
-        "ratio": ratio,
-        "images_per_s": {
-            name: {part: n / times[part] for part, n in images.items()}
-            for name, times in median.items()
-        },
-        "same_predictions": same.double().mean().item(),
-        "double_precision": agreement(device),
-    }
+    found = {"same_predictions": same.double().mean().item(), **exact}
+    for part in (*PARTS, "all"):
+        median = {
+            key: statistics.median(taken[part] for taken in seconds[way.__name__])
+            for key, way in (("batched", Package), ("looped", Loop))
+        }
+        found[part] = {
+            "median_s": median,
+            "ratio": median["looped"] / median["batched"],
+            "largest_difference": exact["largest_difference"],
+        }
+        if part.startswith("phase"):
+            found[part]["images_per_s"] = {k: images / s for k, s in median.items()}
+    return found
 
 
 def main() -> None:
@@ -250,17 +247,15 @@ def main() -> None:
     )
     print(f"{'':10}{'cached':>10}{'loop':>10}{'ratio':>10}{'images/s':>18}")
     for part in (*PARTS, "all"):
-        cells = [found["median"][way][part] for way in ("Package", "Loop")]
-        speed = [found["images_per_s"][way].get(part) for way in ("Package", "Loop")]
-        shown = f"{speed[0]:8.0f} against {speed[1]:.0f}" if speed[0] else ""
-        line = f"{part:10}{cells[0]:10.2f}{cells[1]:10.2f}{found['ratio'][part]:8.2f} ×"
-        print(f"{line}   {shown}")
-    exact = found["double_precision"]
+        of, (ours, loop) = found[part], found[part]["median_s"].values()
+        speed = of.get("images_per_s", {}).values()
+        shown = " against ".join(f"{images:.0f}" for images in speed)
+        print(f"{part:10}{ours:10.2f}{loop:10.2f}{of['ratio']:8.2f} ×{shown:>22}")
     print(
         f"same prediction on {found['same_predictions']:.1%} of the test images; in "
-        f"double precision, {exact['steps']} steps: logits up to "
-        f"{exact['largest_logit']:.0f} differ by "
-        f"{exact['largest_difference']:.1e} at most"
+        f"double precision, {found['exact_steps']} steps: logits up to "
+        f"{found['largest_logit']:.0f} differ by "
+        f"{found['largest_difference']:.1e} at most"
     )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise import profiles, provenance
-from tailwise.claims import write_whole
+from tailwise.files import write_whole
 from tailwise.geometry import KINDS, step_counts, train_ufm
 from tailwise.ufm import UFM, Config
 

@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from tailwise import profiles, provenance
-from tailwise.claims import write_whole
+from tailwise.files import write_whole
 from tailwise.heads import solve_ratio_heads
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "weighting.json"

@@ -3,15 +3,17 @@
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from tailwise import claims, profiles, provenance
 from tailwise.claims import Claim, Ledger, Measurement, verdict
-from tailwise.metrics import Estimate
+from tailwise.metrics import Estimate, estimate
 from tailwise.scoreboard import (
     ClaimTable,
     claim_box,
+    enter,
     headline,
     minutes,
     outcome,
@@ -456,3 +458,22 @@ def test_minutes_are_those_of_the_records(ledger):
     text = minutes("ch9", "laptop", "gpu")
     assert "laptop: 0.0 min" in text
     assert "gpu: not recorded yet" in text
+
+
+def test_each_part_of_a_claim_is_entered_and_shown():
+    kept = []
+    ledger = SimpleNamespace(record=lambda id, e, part: kept.append((id, part, e)))
+    parts = {
+        "a": {"x": estimate([1.0, 2.0, 4.0]), "y": estimate([0.001, 0.002])},
+        "b": {"": estimate([-300.0, -100.0])},
+    }
+    found = enter(ledger, parts)
+    pairs = [(a, x, e) for a, each in parts.items() for x, e in each.items()]
+    assert kept == [(a, x or None, e) for a, x, e in pairs]
+    assert list(found.index) == [(a, x) for a, x, _ in pairs]
+    assert found.index.names == ["claim", "part"]
+    for text, (_, _, e) in zip(found["measured"], pairs):
+        mean, stderr = map(float, text.split(" ± "))
+        # Four digits and two.
+        assert mean == pytest.approx(e.mean, rel=1e-3)
+        assert stderr == pytest.approx(e.stderr, rel=0.1)

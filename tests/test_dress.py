@@ -8,6 +8,7 @@ import cards
 import dress
 import finish
 from cards import Card
+from common import fill
 from tailwise import claims, profiles
 
 CLAIMS = """\
@@ -117,7 +118,7 @@ def test_a_chapter_without_an_answer_is_refused(text):
 def test_the_front_page_is_filled(book):
     by_name = dress.parts(cards.cards(book))
     page = "a <!-- computed: cards --> <!-- computed: headline -->"
-    filled = dress.fill(f"{page} <!-- computed: marks -->", by_name)
+    filled = fill(f"{page} <!-- computed: marks -->", by_name)
     assert "<!--" not in filled
     assert "[9 · Nine](chapters/9_nine.ipynb)" in filled
     assert "[On Monday](chapters/9_nine.ipynb#on-monday)" in filled
@@ -129,9 +130,9 @@ def test_the_front_page_is_filled(book):
 
 
 @pytest.mark.parametrize("page", ["", "<!-- computed: card -->"])
-def test_a_front_page_with_other_marks_is_refused(page):
-    with pytest.raises(ValueError, match="index.md marks"):
-        dress.fill(page, {"cards": ""})
+def test_a_page_with_other_marks_is_refused(page):
+    with pytest.raises(ValueError, match="the page marks"):
+        fill(page, {"cards": ""})
 
 
 def test_chapters_are_linked_where_they_exist(book):

@@ -1,13 +1,11 @@
 """Figures of chapter 5: what they are given is what they draw."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import same_color
 
-from tailwise import geometry, plots
+from tailwise import geometry
 from tailwise import geometry_plots as figures
 from tailwise import geometry_study as study
 from tailwise.data.imbalance import Task
@@ -17,28 +15,6 @@ from tailwise.ufm import UFM, Config, train_ufm
 
 LABELS = ("CE", "LA", "LDT")
 COUNTS = torch.tensor([30.0, 30, 30, 3, 3, 3]).double()
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """New axes; at the end, their figures and no others can be drawn."""
-    for owner, name in ((plt, "show"), (torch.Tensor, "backward")):
-        text = f"a plot function calls {name}"
-        monkeypatch.setattr(owner, name, lambda *a, text=text, **k: pytest.fail(text))
-    made = []
-
-    def new():
-        fig, ax = plt.subplots(figsize=(5, 3), dpi=50)
-        made.append(fig)
-        return ax
-
-    with mpl.rc_context():
-        plots.use_style()
-        yield new
-        assert plt.get_fignums() == [fig.number for fig in made]
-        for fig in made:
-            fig.canvas.draw()
-            plt.close(fig)
 
 
 def legend(ax):

@@ -1,13 +1,12 @@
 """Chapter 5's experiments: what is measured, chosen and recorded."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from tailwise import claims, geometry
+from tailwise import claims, geometry, scoreboard
 from tailwise import geometry_study as study
 from tailwise.data.imbalance import Task
 from tailwise.geometry_training import FEATURES, Networks
@@ -504,28 +503,11 @@ def test_contests_are_differences_of_balanced_accuracy():
             assert ours[name].n == S
 
 
-def test_each_part_of_a_claim_is_recorded_and_shown():
-    kept = []
-    ledger = SimpleNamespace(record=lambda id, e, part: kept.append((id, part, e)))
-    parts = {
-        "a": {"x": estimate([1.0, 2.0, 4.0]), "y": estimate([0.001, 0.002])},
-        "b": {"x": estimate([-300.0, -100.0])},
-    }
-    found = study.enter(ledger, parts)
-    assert kept == [(a, x, e) for a, each in parts.items() for x, e in each.items()]
-    assert list(found.index) == [(a, x) for a, x, _ in kept]
-    assert found.index.names == ["claim", "part"]
-    for text, (_, _, e) in zip(found["measured"], kept):
-        # Four digits and two.
-        assert numbers(text)[0] == pytest.approx(e.mean, rel=1e-3)
-        assert numbers(text)[1] == pytest.approx(e.stderr, rel=0.1)
-
-
 def test_contests_are_parts_of_claims_of_the_chapter():
     names = ("R = 10", "R = 100", "R = 10, ordinary", "R = 100, ordinary")
     found = study.contests({name: made(i) for i, name in enumerate(names)})
     ledger = claims.Ledger("ch5", current())
-    study.enter(ledger, found)
+    scoreboard.enter(ledger, found)
     measured = ledger.to_record().measurements
     assert set(measured) == set(found)
     for claim, parts in found.items():

@@ -78,3 +78,15 @@ def test_a_forest_has_one_row_a_label_with_the_first_on_top(ax):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == labels
     bottom, top = ax.get_ylim()
     assert top < 0 < 2 < bottom
+
+
+def test_a_legend_above_hides_nothing(ax):
+    with mpl.rc_context({"figure.constrained_layout.use": True}):
+        fig, ax = plt.subplots()
+        plots.forest(ax, ["a", "b"], [1.0, 2.0], [0.5, 0.5], label="gain")
+        assert plots.legend_above(ax) is ax
+        fig.canvas.draw()
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["gain"]
+    assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+    plt.close(fig)

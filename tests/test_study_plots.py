@@ -3,14 +3,12 @@
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import same_color
 
-from tailwise import explain, plots, risk, severity
+from tailwise import explain, risk, severity
 from tailwise import risk_plots as third
 from tailwise import spurious_plots as second
 from tailwise import spurious_study as study
@@ -20,32 +18,6 @@ from tailwise.risk_study import NAMES, Result, Toy, difference, values
 from tailwise.spurious_reports import Head, Report, Sparsity
 
 GROUPS = ("y = 0, a = 0", "y = 0, a = 1", "y = 1, a = 0", "y = 1, a = 1")
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """New axes; at the end, their figures and no others can be drawn."""
-    for owner, name in (
-        (plt, "show"),
-        (torch.optim.SGD, "step"),
-        (torch.Tensor, "backward"),
-    ):
-        text = f"a plot function calls {name}"
-        monkeypatch.setattr(owner, name, lambda *a, text=text, **k: pytest.fail(text))
-    made = []
-
-    def new(*shape):
-        fig, axes = plt.subplots(*shape, figsize=(5, 3), dpi=50)
-        made.append(fig)
-        return axes
-
-    with mpl.rc_context():
-        plots.use_style()
-        yield new
-        assert plt.get_fignums() == [fig.number for fig in made]
-        for fig in made:
-            fig.canvas.draw()
-            plt.close(fig)
 
 
 def legend(ax):

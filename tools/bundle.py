@@ -8,7 +8,7 @@ give the same archive: entries are sorted and carry one fixed time.
 """
 
 import html
-import os
+import io
 import subprocess
 import sys
 import tempfile
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
-from common import Book, project
+from common import Book, project, write
 from stage import is_built
 
 TEMPLATE = Path(__file__).parent / "templates" / "start_here.html"
@@ -87,23 +87,14 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
 
 def pack(held: dict[str, bytes], folder: str, path: Path) -> None:
     """Write an archive with one folder in it, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            for name in sorted(held):
-                entry = zipfile.ZipInfo(f"{folder}/{name}", TIME)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, held[name])
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(held):
+            entry = zipfile.ZipInfo(f"{folder}/{name}", TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, held[name])
+    write(path, content.getvalue())
 
 
 def bundle(book: Book, target: Path | None = None) -> Path:

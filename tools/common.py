@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+MARK = re.compile(r"<!-- computed: (\w+) -->")
 ROOT = Path(__file__).resolve().parents[1]
 MEASURES = ("transfer_matrix.py",)  # pages that write a record, as chapters do
 
@@ -102,19 +104,37 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; an existing file keeps its mode."""
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; an existing file keeps its mode.
+
+    Not `tailwise.files.write_whole`: some scripts run where the package is not.
+    """
+    content = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def fill(text: str, parts: dict[str, str]) -> str:
+    """Put each part in the place of its mark, ``<!-- computed: NAME -->``.
+
+    Raises
+    ------
+    ValueError
+        If the marks in the text are not those of the parts.
+    """
+    marked = MARK.findall(text)
+    if sorted(marked) != sorted(parts):
+        raise ValueError(f"the page marks {marked}, computed are {[*parts]}")
+    return MARK.sub(lambda mark: parts[mark[1]], text)
 
 
 def read_source(py: Path):
@@ -164,10 +184,7 @@ def dumps(notebook) -> str:
 
 def write_asset(folder: Path, name: str, content: bytes) -> None:
     """Write a shipped file whole or not at all, and its line in SHA256SUMS."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}"
-    temporary.write_bytes(content)
-    os.replace(temporary, folder / name)
+    write(folder / name, content)
     sums = folder / "SHA256SUMS"
     lines = sums.read_text("utf-8").splitlines() if sums.exists() else []
     kept = [line for line in lines if line.split()[1] != name]

@@ -7,14 +7,12 @@ not grow old: the title, and the book's subject as a long tail of classes.
 """
 
 import io
-import os
-import tempfile
 
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from common import ROOT
+from common import ROOT, write
 
 PATH = ROOT / "book" / "_static" / "preview.png"
 GROUND, INK, MUTED, COMMON, RARE = "#10202f", "#f4f6f8", "#a9b8c6", "#5b9bd5", "#f0a35e"
@@ -48,11 +46,7 @@ def png(fig: plt.Figure) -> bytes:
 
 def main() -> None:
     content = png(figure())
-    handle, temporary = tempfile.mkstemp(dir=PATH.parent, prefix=f".{PATH.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, PATH)
+    write(PATH, content)
     print(f"{PATH.relative_to(ROOT)}: {len(content) / 1e3:.0f} kB")
 
 

@@ -13,11 +13,9 @@ import nbformat
 
 from anchors import add_anchors
 from cards import Card, cards, total
-from common import Book, write
+from common import Book, fill, write
 from tailwise import claims
 from tailwise.scoreboard import verdict_html
-
-MARK = re.compile(r"<!-- computed: (\w+) -->")
 
 
 def dress(book: Book, stage: Path) -> None:
@@ -47,20 +45,6 @@ def _chapter(card: Card) -> claims.Chapter:
 def parts(found: list[Card]) -> dict[str, str]:
     """The computed parts of the front page by name."""
     return {"headline": total(found), "marks": marks(found), "cards": grid(found)}
-
-
-def fill(text: str, by_name: dict[str, str]) -> str:
-    """Put each part in the place of its mark.
-
-    Raises
-    ------
-    ValueError
-        If the marks in the text are not those of the parts.
-    """
-    named = MARK.findall(text)
-    if sorted(named) != sorted(by_name):
-        raise ValueError(f"index.md marks {named}, computed are {[*by_name]}")
-    return MARK.sub(lambda mark: by_name[mark[1]], text)
 
 
 def _ordered(card: Card) -> list[str]:

@@ -22,6 +22,7 @@ from tailwise import claims, profiles, provenance
 from tailwise.data import cifar
 from tailwise.experts import large, longtail
 from tailwise.experts.longtail import Plan
+from tailwise.files import write_whole
 from tailwise.metrics import estimate
 
 CLAIM = "ch4.cifar"
@@ -102,7 +103,7 @@ def main(given: list[str] | None = None) -> int:
         "provenance": provenance.describe(profile, stopwatch),
     }
     path = claims.results_dir(profile.name) / f"{name}.json"
-    claims.write_whole(path, json.dumps(table, indent=1) + "\n")
+    write_whole(path, json.dumps(table, indent=1) + "\n")
     for row in rows:
         print(f"{row['seed']} {row['method']:28}{row['all']:7.1%}{row['few']:7.1%} few")
     if chosen.ratio == 100:

@@ -2,7 +2,7 @@
 
 python tools/study_choices.py
 
-Writes book/results/pairs/validation.json: accuracy after phase 1 by adapter width,
+Writes book/results/experts/validation.json: accuracy after phase 1 by adapter width,
 after full fine-tuning by learning rate, and from names alone by level of corruption.
 About three minutes of CPU time.
 """
@@ -15,11 +15,11 @@ import torch
 from common import ROOT
 from study_pairs import DEVELOPMENT
 from tailwise import profiles, provenance
-from tailwise.claims import write_whole
 from tailwise.data import glyph_corruption, glyphs
 from tailwise.experts import choices, study
+from tailwise.files import write_whole
 
-RESULT = ROOT / "book" / "results" / "pairs" / "validation.json"
+RESULT = ROOT / "book" / "results" / "experts" / "validation.json"
 WIDTHS = (2, 4, 8, 16, 32)
 
 

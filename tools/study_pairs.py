@@ -3,7 +3,7 @@
 python tools/pretrain_glyphs.py --seeds 0 1 2 --folder FOLDER
 python tools/study_pairs.py FOLDER [--seeds 0 1 2] [--splits 0 1 2]
 
-Writes book/results/pairs/experts.json. About four minutes of CPU time for each pair.
+Writes book/results/experts/pairs.json. About four minutes of CPU time for each pair.
 """
 
 import argparse
@@ -13,15 +13,15 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from joblib import Parallel, delayed
 
 from common import ROOT
 from tailwise import profiles, provenance
-from tailwise.claims import write_whole
 from tailwise.data import glyphs
 from tailwise.experts import choices, pretrained, reports, study
+from tailwise.files import write_whole
+from tailwise.training.processes import in_processes
 
-RESULT = ROOT / "book" / "results" / "pairs" / "experts.json"
+RESULT = ROOT / "book" / "results" / "experts" / "pairs.json"
 DEVELOPMENT = 100  # the split on which rates are chosen
 
 
@@ -57,7 +57,7 @@ def main() -> None:
         pair = study.load_pair(seed, folder=given.folder)
         rates = choices.choose_rates(pair, development, DEVELOPMENT, jobs=2)
         cells += [(given.folder, seed, number, rates) for number in given.splits]
-    rows = Parallel(n_jobs=2)(delayed(one)(*cell) for cell in cells)
+    rows = in_processes(one, cells)
     result = {
         "rows": list(chain.from_iterable(rows)),
         "files": files,

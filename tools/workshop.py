@@ -1,21 +1,19 @@
 """Fill what the workshop's first page leaves open: machine minutes, downloads, slides.
 
-The page has the lines <!-- tailwise:NAME -->. They are filled when the site is laid
-out, from the records and the solutions that there are, so the page is never stale.
+The page has lines <!-- computed: NAME -->. They are filled when the site is laid out,
+from the records and the solutions that there are, so the page is never stale.
 """
 
-import re
 from pathlib import Path
 
 import exercises
 import slides
-from common import Book, write
+from common import Book, fill, write
 
 SLIDES = (
     'The <a href="../../_static/slides.html">slides</a> are one file that needs no '
     "network; the arrow keys lead through them."
 )
-MARK = re.compile(r"^<!-- tailwise:(\w+) -->$", re.M)
 
 
 def minutes(book: Book) -> str:
@@ -44,20 +42,6 @@ def downloads(notebooks: list[Path]) -> str:
         f"<../exercises/{path.name}>`"
         for path in notebooks
     )
-
-
-def fill(text: str, blocks: dict[str, str]) -> str:
-    """The page with its marked lines replaced.
-
-    Raises
-    ------
-    ValueError
-        If a marked line has no block, or a block no line.
-    """
-    marked = MARK.findall(text)
-    if sorted(marked) != sorted(blocks):
-        raise ValueError(f"the page marks {sorted(marked)}, known are {sorted(blocks)}")
-    return MARK.sub(lambda mark: blocks[mark[1]], text)
 
 
 def lay_out(book: Book, stage: Path) -> None:

@@ -17,7 +17,7 @@
 # The experts here are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
 # The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)).
-# We read its abstract and the first lines of its introduction, and the released code of its predecessor LPT and of LIFT; of the rest only third-party summaries.
+# We read its abstract and the first lines of its introduction, the abstract of LIFT, and the released code of LIFT and of the predecessor LPT; of the rest only third-party summaries.
 # No pretrained photograph model can be shipped with this book, so the chapter has a small world of its own, with experts that were pretrained honestly.
 
 # %% [markdown]
@@ -80,13 +80,15 @@ scoreboard.claim_box("ch4", "laptop", "gpu")
 # ## A long tail, in one picture
 #
 # *GlyphNames*: pictures of letters, and their names in Unicode.
-# The experts were pretrained on 1,062 letters.
+# The experts were pretrained on many letters.
 # The task has 60 others, each a **new composition of known parts**: the base letter is known, the accents are known, together they are new.
 # A few classes have many training images, most have few.
 
 # %%
 task = glyphs.draw(0)
 pair = study.load_pair()
+source = glyphs.characters("source")
+print(f"{len(source)} letters for pretraining")
 print(f"{len(task.train.labels)} training images of 60 classes")
 print(f"rarest class: {int(task.counts.min())} images")
 
@@ -239,7 +241,7 @@ parts = {
         )
     },
 }
-reports.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # Numbers are per cent, mean and one standard error over splits.
@@ -259,7 +261,7 @@ names = [
     ),
 ]
 fig, ax = plt.subplots(figsize=(7, 4.2))
-figures.methods(ax, splits, names, ("all", "few")).legend(fontsize=8.5)
+plots.legend_above(figures.methods(ax, splits, names, ("all", "few")))
 plt.show()
 
 # %%
@@ -280,7 +282,7 @@ parts = {
     }
     for claim, (a, b, part) in contests.items()
 }
-reports.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # With the same loss, prompts and adapters cannot be told from a linear probe in all classes.
@@ -325,7 +327,7 @@ reports.table(splits, names)
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of accuracy in many, medium and rare classes for plain means and scorers. The plain means lie close together; In few classes the scorer on all confidences and the joint scorer are lower, and jointly trained experts alone are lowest by about ten points."}}
 fig, ax = plt.subplots(figsize=(7, 4.4))
 parts = ("many", "medium", "few")
-figures.methods(ax, splits, names, parts).legend(fontsize=8.5)
+plots.legend_above(figures.methods(ax, splits, names, parts))
 plt.show()
 
 # %%
@@ -361,11 +363,11 @@ parts = {
     },
 }
 print(f"mean less the better expert, worst split: {every:+.3f}")
-reports.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # The mean of both experts is better than each of them in every group of classes, and on the unseen font.
-# On about one image in seven neither is right; on all others there is somebody to listen to.
+# The line above the table says how often at least one of them is right; on the other images there is nobody to listen to.
 #
 # The scorer that sees all confidences is better than the plain mean in frequent classes, and several points worse in rare ones.
 # The scorer that sees eight numbers, and the one that learns one number for each expert, are as good as the plain mean, not better.

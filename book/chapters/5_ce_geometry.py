@@ -60,6 +60,7 @@ from tailwise import scoreboard, ufm
 from tailwise.data import imbalance
 from tailwise.geometry_explorer import explorer
 from tailwise.metrics import estimate
+from tailwise.training.processes import in_processes
 from tailwise.ufm_ridge import ridge_grams
 
 plots.use_style()
@@ -186,7 +187,7 @@ by_start = {
     "embeddings": grid.error_h[:, -1].view(28, -1).median(0).values,
 }
 parts = {name: estimate(e.numpy()) for name, e in by_start.items()}
-study.enter(ledger, {"ch5.closed_form": parts})
+scoreboard.enter(ledger, {"ch5.closed_form": parts})
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels against the exponent gamma, R is 10. Left: squared length ratio of LDT falls through 1 at one half, that of CDT near 0.6. Middle: the three cosines of LDT cross at one half. Right: those of CDT cross the dotted line at different places. Trained models lie on the curves, but those of two majority classes under CDT for positive gamma lie below."}}
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 3.2))
@@ -225,7 +226,7 @@ for R in ratios:
     least = geometry.gram_error(W, geometry.etf_gram(10)).min().item()
     ledger.record("ch5.cdt_never", least, part=f"R = {R}")
     print(f"CDT, R = {R}: never closer to the ETF than {least:.2f}")
-study.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # Weighted and additively adjusted cross-entropy end where plain cross-entropy ends, whatever the random start.
@@ -346,24 +347,25 @@ assisted = {
 }
 features, ordinary = networks.FEATURES, networks.ORDINARY
 every = five | more | assisted
-runs = {
-    "R = 10": networks.train(tasks[10], every, features),
-    "R = 100": networks.train(tasks[100], five, features),
-    "R = 10, ordinary": networks.train(tasks[10], five, ordinary),
-    "R = 100, ordinary": networks.train(tasks[100], five, ordinary),
+settings = {
+    "R = 10": (tasks[10], every, features),
+    "R = 100": (tasks[100], five, features),
+    "R = 10, ordinary": (tasks[10], five, ordinary),
+    "R = 100, ordinary": (tasks[100], five, ordinary),
 }
+found = in_processes(networks.train, settings.values(), device=P.device)
+runs = dict(zip(settings, found))
 lost = sum(int(r.diverged.sum()) for r in runs.values())
 fits = min(r.train_accuracy.min() for r in runs.values())
 total = sum(r.diverged.numel() for r in runs.values())
-print(f"{total} networks, {lost} diverged;", end=" ")
-print(f"training accuracy at least {fits:.3f}")
+print(f"{total} networks, {lost} lost, training accuracy ≥ {fits:.3f}")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Left: distance of classifiers to the limit over epochs; plain, additive and LDT stop at a distance, assisted cross-entropy and LDT one half with weights go on towards zero. Right: distances at the end for eight losses; the distance to the exact ridge solution is close to zero where that to the limit is not."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.7))
 few = ["CE", "LA", "LDT 1/2", "LDT 1/2 + 1/n", "CE, assisted"]
 ten = runs["R = 10"]
 figures.tracked(axes[0], ten, few).legend(fontsize=8.5)
-figures.destinations(axes[1], ten, [*five, *more]).legend(fontsize=8.5)
+plots.legend_above(figures.destinations(axes[1], ten, [*five, *more]))
 plt.show()
 
 
@@ -387,7 +389,7 @@ parts = {
         name: distance(name, runs["R = 10, ordinary"]) for name in first
     },
 }
-study.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # The networks stop short of the limit, and very near the exact solution *with their ridge*.
@@ -404,7 +406,7 @@ study.accuracy_table(ten, [*five, *more])
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.6, 3.2))
 for ax, name in zip(axes, ("R = 100", "R = 100, ordinary")):
     figures.groups(ax, runs[name], list(five)).set_title(name)
-axes[0].legend(fontsize=8.5)
+plots.legend_above(axes[0])
 plt.show()
 
 # %%
@@ -430,7 +432,7 @@ for claim, other in rivals.items():
 alone = study.gain(hundred["ordinary"], "LDT 1/2", "CE", 2)
 ledger.record("ch5.ldt_alone", alone)
 print(f"LDT alone, R = 100, ordinary, minority less CE: {alone}")
-study.enter(ledger, parts)
+scoreboard.enter(ledger, parts)
 
 # %% [markdown]
 # At $R=10$ everything helps, the additive adjustment too, *although its limit is that of plain cross-entropy*.
@@ -452,11 +454,11 @@ study.rebalanced_table(runs["R = 10, ordinary"], "CE")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in balanced accuracy over raw logits in four settings: geometry swap, division by lengths, additive. All gain; additive gains most in every setting, division by lengths least."}}
 fig, ax = plt.subplots(figsize=(7, 3))
-figures.rebalanced(ax, runs).legend(fontsize=8.5)
+plots.legend_above(figures.rebalanced(ax, runs))
 plt.show()
 
 # %%
-study.enter(ledger, study.contests(runs))
+scoreboard.enter(ledger, study.contests(runs))
 
 # %% [markdown]
 # Every way to change the trained classifier helps.

@@ -1120,7 +1120,7 @@ for i, label, offset in ((0, "all", -0.12), (2, "few", 0.12)):
     plots.forest(ax, list(found), mean, stderr, **style)
 ax.axvline(0, color=plots.INK, lw=0.8)
 ax.set(xlabel="points above the mean of the unbroken experts")
-ax.legend(loc="lower left")
+plots.legend_above(ax)
 print("temperature of the visual, the broken expert, their ratio")
 for name, rows in ratio.items():
     cells = " ".join(f"{x:6.2f}" for x in estimate(rows).mean)

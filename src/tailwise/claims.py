@@ -3,13 +3,13 @@
 import json
 import math
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from tailwise import profiles, provenance
+from tailwise.files import write_whole
 from tailwise.metrics import Estimate
 
 VERDICTS = (
@@ -316,20 +316,6 @@ class Ledger:
 def dumps(record: Record) -> str:
     """A record as JSON text, stable under re-writing."""
     return json.dumps(asdict(record), indent=1, sort_keys=True) + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: temporary file, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def read_record(path: Path) -> Record | None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tailwise import geometry
-from tailwise.claims import Ledger
 from tailwise.geometry_training import Networks
 from tailwise.metrics import Estimate, estimate
 from tailwise.ufm import UFM, Config, Loss, train_ufm
@@ -312,13 +311,3 @@ def gain(networks: Networks, label: str, other: str, which: int = 0) -> Estimate
     """
     a, b = (accuracies(networks, name)[which] for name in (label, other))
     return estimate((a - b).numpy())
-
-
-def enter(ledger: Ledger, claims: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
-    """Record the parts of claims; a table of the numbers, one row a part."""
-    rows = {}
-    for claim, parts in claims.items():
-        for part, e in parts.items():
-            ledger.record(claim, e, part=part)
-            rows[claim, part] = f"{e.mean:.4g} ± {e.stderr:.2g}"
-    return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))

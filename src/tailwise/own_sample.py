@@ -1,12 +1,13 @@
 """A sample file for those who have none at hand: chapter 2's birds, embedded."""
 
-import os
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from tailwise.data import spurious
+from tailwise.files import write_whole
 from tailwise.models import resnet
 from tailwise.spurious_training import pretrained_body
 from tailwise.training import loop
@@ -40,9 +41,7 @@ def write(path: str | Path, *, share: float = 0.5, seed: int = 0) -> Path:
     with torch.no_grad():
         X = loop.extract(model.features, images.x).float().cpu().numpy()
     grounds = np.array(world.attributes)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "wb") as file:
-        np.savez(file, X=X, y=LABELS[images.y], groups=grounds[images.a])
-    os.replace(temporary, path)
+    path, content = Path(path), io.BytesIO()
+    np.savez(content, X=X, y=LABELS[images.y], groups=grounds[images.a])
+    write_whole(path, content.getvalue())
     return path

@@ -118,3 +118,11 @@ def forest(
     ax.set_yticks(np.arange(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     return ax
+
+
+def legend_above(ax: Axes) -> Axes:
+    """A legend over the figure: among points its own marks would look like some."""
+    handles, labels = ax.get_legend_handles_labels()
+    place = dict(loc="outside upper right", ncols=len(labels))
+    ax.figure.legend(handles, labels, fontsize=8.5, **place)
+    return ax

@@ -20,6 +20,7 @@ from tailwise.claims import (
     recorded,
     verdict,
 )
+from tailwise.metrics import Estimate
 
 Reader = Callable[[str, str], Record | None]
 
@@ -123,6 +124,19 @@ def claim_box(chapter: str, *profile_names: str) -> ClaimTable:
     """A chapter's claims with the freshest verdicts, a column per profile that ran."""
     records = ((name, freshest(chapter, name)) for name in profile_names)
     return ClaimTable(load(chapter), tuple(r for r in records if r[1]))
+
+
+def enter(ledger: Ledger, found: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
+    """Record the parts of claims; a table of the numbers, one row a part.
+
+    A claim without parts has one, named "".
+    """
+    rows = {}
+    for claim, parts in found.items():
+        for part, e in parts.items():
+            ledger.record(claim, e, part=part or None)
+            rows[claim, part] = f"{e.mean:.4g} ± {e.stderr:.2g}"
+    return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))
 
 
 def outcome(ledger: Ledger) -> ClaimTable:

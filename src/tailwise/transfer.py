@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise import claims, provenance, severity
+from tailwise.files import write_whole
 from tailwise.metrics import Estimate, estimate
 from tailwise.profiles import Profile
 from tailwise.transfer_heads import logits_of
@@ -167,7 +168,7 @@ class Record:
     def save(self) -> Path:
         """Write the record among this machine's results, whole or not at all."""
         path = claims.results_dir(self.profile) / FILE
-        claims.write_whole(path, self.dumps())
+        write_whole(path, self.dumps())
         return path
 
 

@@ -238,3 +238,9 @@ def test_prose_before_the_first_record_states_nothing_but_that(book):
     assert prose_faults(book) == [
         "index.md: ch9.one is not recorded yet, not Reproduced"
     ]
+
+
+def test_every_benchmark_is_recorded():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    kept = {path.stem for path in (ROOT / "book" / "results" / "bench").glob("*.json")}
+    assert kept == scripts

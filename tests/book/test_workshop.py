@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import workshop
-from common import ROOT, Book
+from common import ROOT, Book, fill
 from tailwise import claims, risk, weighting
 
 FOLDER = ROOT / "book" / "workshop"
@@ -142,12 +142,6 @@ def test_the_page_is_filled_from_records_and_solutions(tmp_path):
     listed = workshop.downloads([tmp_path / "9_nine.ipynb"])
     assert listed == "- {download}`chapter 9 <../exercises/9_nine.ipynb>`"
     blocks = dict.fromkeys(("minutes", "exercises", "slides"), "FILLED")
-    filled = workshop.fill(INDEX, blocks)
+    filled = fill(INDEX, blocks)
     assert filled.count("FILLED") == 3
-    assert "tailwise:" not in filled
-
-
-@pytest.mark.parametrize("marks", ["<!-- tailwise:hours -->", "nothing"])
-def test_a_mark_that_nobody_fills_is_refused(marks):
-    with pytest.raises(ValueError, match="the page marks"):
-        workshop.fill(marks, {"minutes": "3"})
+    assert "computed:" not in filled

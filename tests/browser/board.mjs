@@ -6,7 +6,7 @@
 // some, without scripts, and how wide the page is on paper.
 
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 const url = pathToFileURL(process.argv[2]).href;
 const STEPS = [
@@ -16,10 +16,7 @@ const STEPS = [
   ["chapter", "Home"],
 ];
 const A4 = { width: 680, height: 962 }; // pixels between margins of 15 mm
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"],
-});
+const browser = await launch();
 
 async function visit(address, settings = {}) {
   const context = await browser.newContext({ offline: true, ...settings });

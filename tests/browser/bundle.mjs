@@ -6,14 +6,11 @@
 // what the search found, and how many formulas were set.
 
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 const base = `${pathToFileURL(process.argv[2]).href}/`;
 const found = { outside: [], errors: [], titles: [], results: [], formulas: 0 };
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"],
-});
+const browser = await launch();
 try {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   await context.route("**/*", (route) => {

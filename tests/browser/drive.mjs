@@ -8,15 +8,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
+import { audit, launch } from "./chromium.mjs";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const HTML = process.env.TAILWISE_HTML ?? `${ROOT}_build/html`;
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const QUERY = "effective dimension";
 
 const desktop = { width: 1280, height: 800 };
@@ -26,15 +23,6 @@ const MODES = {
   dark: { viewport: desktop, colorScheme: "dark" },
   phone: { viewport: phone, colorScheme: "light", isMobile: true, hasTouch: true },
 };
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 async function serve(folder) {
   const server = spawn(
@@ -105,11 +93,7 @@ async function check(context, origin, name, path) {
   });
   await open(page, origin + path);
   const faults = await page.evaluate(inspect, page.viewportSize().width);
-  await page.addScriptTag({ path: AXE });
-  const { violations } = await page.evaluate(
-    (values) => axe.run({ runOnly: { type: "tag", values }, resultTypes: ["violations"] }),
-    WCAG,
-  );
+  const violations = await audit(page);
   const found =
     name === "search"
       ? await page.$$eval("#search-results li a", (links) => links.map((a) => a.pathname))
@@ -142,10 +126,7 @@ async function shoot(context, origin, name, path, folder) {
 const { values } = parseArgs({ options: { shots: { type: "string" } } });
 if (values.shots) mkdirSync(values.shots, { recursive: true });
 const server = await serve(HTML);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: FLAGS,
-});
+const browser = await launch();
 try {
   const pages = Object.entries(builtPages());
   const results = {};

@@ -6,12 +6,9 @@
 // page shows before them and after each, what it shows without scripts, and faults.
 
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { audit, launch } from "./chromium.mjs";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const [file, folder] = process.argv.slice(2);
 const steps = JSON.parse(readFileSync(0, "utf8"));
 const MODES = {
@@ -39,10 +36,7 @@ function show(root) {
 }
 
 const found = { states: [], faults: [] };
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"],
-});
+const browser = await launch();
 
 async function visit(settings) {
   const context = await browser.newContext({ offline: true, ...settings });
@@ -69,12 +63,7 @@ try {
     }
     const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
     if (scrollWidth > clientWidth) found.faults.push(`${mode}: ${scrollWidth} px wide`);
-    await page.addScriptTag({ path: AXE });
-    const { violations } = await page.evaluate(
-      (values) => axe.run(".geometry-explorer", { runOnly: { type: "tag", values } }),
-      WCAG,
-    );
-    for (const v of violations) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
+    for (const v of await audit(page, ".geometry-explorer")) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
     if (folder) await root.screenshot({ path: `${folder}/explorer.${mode}.png` });
   }
   const { root } = await visit({ javaScriptEnabled: false });

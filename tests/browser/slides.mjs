@@ -6,12 +6,9 @@
 // and after each, slides that do not fit the screen, and faults.
 
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { audit, launch } from "./chromium.mjs";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const [file] = process.argv.slice(2);
 const keys = JSON.parse(readFileSync(0, "utf8"));
 const screen = { width: 1280, height: 720 };
@@ -39,10 +36,7 @@ function misfit() {
 }
 
 const found = { shown: [], visible: {}, misfits: [], faults: [] };
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"],
-});
+const browser = await launch();
 try {
   for (const [mode, settings] of Object.entries(MODES)) {
     const context = await browser.newContext({ offline: true, ...settings });
@@ -72,12 +66,7 @@ try {
     }
     // All slides at once: an audit of each alone would take minutes.
     await page.addStyleTag({ content: "section { display: flex !important; height: auto !important; }" });
-    await page.addScriptTag({ path: AXE });
-    const { violations } = await page.evaluate(
-      (values) => axe.run({ runOnly: { type: "tag", values }, resultTypes: ["violations"] }),
-      WCAG,
-    );
-    for (const v of violations) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
+    for (const v of await audit(page)) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
     await context.close();
   }
 } finally {

@@ -1,14 +1,11 @@
 """The scoreboard's menus by keyboard, without scripts, and on paper."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
+import driver
 import pytest
-from test_pages import CHROMIUM, HERE, HTML
+from driver import HTML
 
 BUILT = HTML / "book" / "scoreboard.html"
 PAPER = 680
@@ -27,21 +24,7 @@ def claims_of(page: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def visit() -> dict:
     """What `board.mjs` saw in the built page."""
-    needed = {"node": shutil.which("node") or "", CHROMIUM: CHROMIUM}
-    needed |= {"npm ci --prefix tests/browser": HERE / "node_modules"}
-    needed |= {"the site, make html": BUILT}
-    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report("not here: " + "; ".join(missing))
-    run = subprocess.run(
-        ["node", HERE / "board.mjs", str(BUILT)],
-        env={**os.environ, "CHROMIUM": CHROMIUM},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return driver.run("board.mjs", BUILT, needs={"the site, make html": BUILT})
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """The unpacked bundle read from the disk, with every request to elsewhere refused."""
 
-import json
-import os
 import shutil
-import subprocess
 import zipfile
 
+import driver
 import pytest
-from test_pages import CHROMIUM, HERE
 
 import bundle
 from common import ROOT, Book
@@ -15,20 +12,7 @@ from common import ROOT, Book
 
 def drive(folder) -> dict:
     """What `bundle.mjs` saw."""
-    needed = {"node": shutil.which("node") or "", CHROMIUM: CHROMIUM}
-    needed["npm ci --prefix tests/browser"] = HERE / "node_modules"
-    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report("not here: " + "; ".join(missing))
-    run = subprocess.run(
-        ["node", HERE / "bundle.mjs", str(folder)],
-        env={**os.environ, "CHROMIUM": CHROMIUM},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return driver.run("bundle.mjs", folder)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +20,7 @@ def folder(tmp_path_factory):
     try:
         archive = bundle.bundle(Book(ROOT, "laptop"), tmp_path_factory.mktemp("dist"))
     except ValueError as missing:
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report(str(missing))
+        driver.give_up(str(missing))
     place = tmp_path_factory.mktemp("unpacked")
     zipfile.ZipFile(archive).extractall(place)
     return place / archive.stem

@@ -1,14 +1,11 @@
 """The explorer of chapter 5 by keyboard, in a real browser without a network."""
 
-import json
 import math
-import os
 import re
-import shutil
-import subprocess
 
+import driver
 import pytest
-from test_pages import CHROMIUM, HERE, HTML
+from driver import HTML
 
 from tailwise import geometry_explorer
 from tailwise.geometry import Blocks, step_blocks
@@ -39,25 +36,11 @@ STEPS = [
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory) -> dict:
     """What `explorer.mjs` saw in the built page or, before there is one, alone."""
-    needed = {"node": shutil.which("node") or "", CHROMIUM: CHROMIUM}
-    needed["npm ci --prefix tests/browser"] = HERE / "node_modules"
-    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report("not here: " + "; ".join(missing))
     page = BUILT
     if not (BUILT.exists() and "geometry-explorer" in BUILT.read_text("utf-8")):
         page = tmp_path_factory.mktemp("alone") / "explorer.html"
         page.write_text(ALONE.format(geometry_explorer.page()), "utf-8")
-    run = subprocess.run(
-        ["node", HERE / "explorer.mjs", str(page)],
-        input=json.dumps([keys for keys, _ in STEPS if keys]),
-        env={**os.environ, "CHROMIUM": CHROMIUM},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return driver.run("explorer.mjs", page, given=[keys for keys, _ in STEPS if keys])
 
 
 def numbers(b: Blocks) -> dict[str, float]:

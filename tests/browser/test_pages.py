@@ -1,19 +1,14 @@
 """Every page in a real browser: in light, in dark, and at the width of a phone."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
+import driver
 import pytest
+from driver import HTML
 
 from common import ROOT
 
-HERE = Path(__file__).parent
-HTML = Path(os.environ.get("TAILWISE_HTML", ROOT / "_build" / "html"))
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PAGES = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
 MODES = ("light", "dark", "phone")
 # Uncompressed, all assets counted: about 2.2 MB on a page with formulas, and figures.
@@ -22,25 +17,8 @@ HEAVIEST_PAGE = 4e6
 
 def drive(html: Path) -> dict:
     """What the browser met: page -> mode -> {"faults", "bytes", "found"}."""
-    needed = {
-        "node": shutil.which("node") or "",
-        f"the browser, CHROMIUM={CHROMIUM}": CHROMIUM,
-        "the driver's packages, npm ci --prefix tests/browser": HERE / "node_modules",
-        "the site, make html": html / "searchindex.js",
-    }
-    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
-        # Where everything is meant to be installed, a skip would hide a broken set-up.
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report("not here: " + "; ".join(missing))
-    run = subprocess.run(
-        ["node", HERE / "drive.mjs"],
-        env={**os.environ, "TAILWISE_HTML": str(html), "CHROMIUM": CHROMIUM},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    needs = {"the site, make html": html / "searchindex.js"}
+    return driver.run("drive.mjs", html=html, needs=needs, seconds=900)
 
 
 def faults(visit: dict) -> list[str]:

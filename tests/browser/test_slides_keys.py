@@ -1,13 +1,9 @@
 """The slides by keyboard, in a real browser without a network."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
 
+import driver
 import pytest
-from test_pages import CHROMIUM, HERE
 
 import slides
 from common import ROOT, Book
@@ -17,21 +13,7 @@ BOOK = Book(ROOT, "laptop")
 
 def drive(path, keys: list[str]) -> dict:
     """What `slides.mjs` saw."""
-    needed = {"node": shutil.which("node") or "", CHROMIUM: CHROMIUM}
-    needed["npm ci --prefix tests/browser"] = HERE / "node_modules"
-    if missing := [what for what, path in needed.items() if not os.path.exists(path)]:
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report("not here: " + "; ".join(missing))
-    run = subprocess.run(
-        ["node", HERE / "slides.mjs", str(path)],
-        input=json.dumps(keys),
-        env={**os.environ, "CHROMIUM": CHROMIUM},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return driver.run("slides.mjs", path, given=keys)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from joblib import Parallel, delayed
 
 from tailwise.data.glyphs import Task
 from tailwise.experts import phases
@@ -12,6 +11,7 @@ from tailwise.experts.expert import Expert, scores
 from tailwise.experts.samplers import generator_for
 from tailwise.experts.study import KINDS, SETTINGS, Pair, placed, tuned
 from tailwise.experts.training import Settings
+from tailwise.training.processes import in_processes
 
 RATES = (5e-4, 1e-3, 2e-3)  # of full fine-tuning
 
@@ -29,12 +29,13 @@ def choose_rates(
 
     On the CPU `jobs` processes share the work; the result is the same.
     """
-    jobs = jobs if _weight(pair).device.type == "cpu" else 1
-    found = Parallel(n_jobs=jobs)(
-        delayed(tuned_accuracy)(pair, kind, task, seed, replace(settings, lr=rate))
+    cells = (
+        (pair, kind, task, seed, replace(settings, lr=rate))
         for kind in KINDS
         for rate in rates
     )
+    device = _weight(pair).device
+    found = in_processes(tuned_accuracy, cells, jobs=jobs, device=device)
     table = torch.tensor(found).view(len(KINDS), len(rates))
     return {kind: rates[int(row.argmax())] for kind, row in zip(KINDS, table)}
 

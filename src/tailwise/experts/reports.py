@@ -7,17 +7,17 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tailwise.claims import Ledger, book_dir
+from tailwise.claims import book_dir
 from tailwise.data import glyphs
 from tailwise.experts import study
 from tailwise.experts.scorer import mean_logits
 from tailwise.experts.study import KINDS, Split
 from tailwise.experts.training import Settings
 from tailwise.metrics import Estimate, estimate
+from tailwise.training.processes import in_processes
 
 PARTS = ("all", "many", "medium", "few", "unseen")
 
@@ -45,12 +45,9 @@ def run_splits(
     On a GPU one after the other, in this process. Without `joint` the accuracies of
     joint training are those that `tools/study_pairs.py` recorded for these splits.
     """
-    jobs = jobs if device == "cpu" else 1
     parts = ("phases", "joint") if joint else ("phases",)  # the longest first
-    cells = product(parts, seeds)
-    found = Parallel(n_jobs=jobs)(
-        delayed(_part)(*cell, rates, settings, device) for cell in cells
-    )
+    cells = ((*cell, rates, settings, device) for cell in product(parts, seeds))
+    found = in_processes(_part, cells, jobs=jobs, device=device)
     splits = found[: len(seeds)]
     for split, logits in zip(splits, found[len(seeds) :]):
         split.logits |= logits
@@ -106,7 +103,7 @@ def _cell(values: np.ndarray) -> str:
 def recorded_pairs() -> pd.DataFrame:
     """Accuracies with experts of other pretraining seeds, as `tools/study_pairs.py`
     recorded them: columns pair, split, method and `PARTS`."""
-    path = book_dir() / "results" / "pairs" / "experts.json"
+    path = book_dir() / "results" / "experts" / "pairs.json"
     return pd.DataFrame(json.loads(path.read_text("utf-8"))["rows"])
 
 
@@ -115,7 +112,7 @@ def recorded_choices(what: str) -> pd.DataFrame:
 
     `what` is "adapter width", after phase 1, or "rate", of full fine-tuning.
     """
-    path = book_dir() / "results" / "pairs" / "validation.json"
+    path = book_dir() / "results" / "experts" / "validation.json"
     found = pd.DataFrame(json.loads(path.read_text("utf-8"))[what]).T
     return (100 * found).round(1).rename(columns=float).rename_axis(columns=what)
 
@@ -212,16 +209,3 @@ def scaled_mean(split: Split, factor: float, of: str = "phase 2") -> Tensor:
     """Mean of test logits after those of the language expert were multiplied."""
     both = [split.logits[f"{kind}, {of}"]["test"] for kind in KINDS]
     return mean_logits(torch.stack([both[0], factor * both[1]]))
-
-
-def enter(ledger: Ledger, claims: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
-    """Record the parts of claims; a table of the numbers, one row a part.
-
-    A claim without parts has one, named "".
-    """
-    rows = {}
-    for claim, parts in claims.items():
-        for part, e in parts.items():
-            ledger.record(claim, e, part=part or None)
-            rows[claim, part] = f"{e.mean:+.3f} ± {e.stderr:.3f}"
-    return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))

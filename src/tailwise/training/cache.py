@@ -75,7 +75,6 @@ def train_once(
     model.eval()
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     content = save(state)
-    weights.parent.mkdir(parents=True, exist_ok=True)
     write_whole(weights, content)
     write_whole(checksum, hashlib.sha256(content).hexdigest().encode())
     return True

@@ -1,0 +1,30 @@
+"""Independent computations, several at a time on a CPU."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from joblib import Parallel, delayed
+
+T = TypeVar("T")
+
+
+def in_processes(
+    function: Callable[..., T],
+    cells: Iterable[tuple],
+    *,
+    jobs: int = 2,
+    device: str | torch.device = "cpu",
+) -> list[T]:
+    """``[function(*cell) for cell in cells]``, on the CPU in `jobs` processes.
+
+    On another device one after the other, in this process. Processes share the cores,
+    so that each computes on fewer threads.
+
+    Examples
+    --------
+    >>> in_processes(max, [(1, 2), (4, 3)], jobs=1)
+    [2, 4]
+    """
+    jobs = jobs if torch.device(device).type == "cpu" else 1
+    return Parallel(n_jobs=jobs)(delayed(function)(*cell) for cell in cells)

@@ -1,0 +1,25 @@
+"""Computations in processes are those of a loop."""
+
+import os
+
+import pytest
+import torch
+
+from tailwise.training.processes import in_processes
+
+CELLS = [(3, 2.0), (5, 0.5), (1, 1.0)]
+
+
+def drawn(seed: int, scale: float) -> torch.Tensor:
+    return scale * torch.randn(4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_are_those_of_a_loop_in_order(jobs):
+    for found, cell in zip(in_processes(drawn, CELLS, jobs=jobs), CELLS, strict=True):
+        assert torch.equal(found, drawn(*cell))
+
+
+def test_another_device_stays_in_this_process():
+    assert in_processes(os.getpid, [()] * 3, device="meta") == [os.getpid()] * 3
+    assert os.getpid() not in in_processes(os.getpid, [()] * 3)
