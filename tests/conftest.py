@@ -11,7 +11,10 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
+from execute import THRIFT
 from tailwise import plots
+
+os.environ |= THRIFT  # for the notebooks' kernels
 
 
 @pytest.fixture

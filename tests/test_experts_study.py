@@ -68,12 +68,6 @@ def test_shared_embeddings_change_no_score(pair, task, split):
     torch.testing.assert_close(split.logits["language, names"]["test"], expected)
 
 
-def test_a_run_repeats_itself(pair, task, split):
-    again = study.run(pair, task, 3, RATES, settings=TINY, joint=False)
-    for method, parts in again.logits.items():
-        assert torch.equal(parts["test"], split.logits[method]["test"]), method
-
-
 def test_plain_means_are_means(split):
     for of in ("probe", "phase 2"):
         both = [split.logits[f"{kind}, {of}"]["test"] for kind in study.KINDS]
@@ -186,19 +180,22 @@ def test_recorded_choices_are_those_of_the_study():
     assert 8.0 in reports.recorded_choices("adapter width").columns
 
 
-def test_splits_in_processes_are_those_of_one_run(pair):
-    settings = Settings(steps=1, batch=16)
-    (found,) = reports.run_splits([3], RATES, settings=settings)
-    task = glyphs.draw(3)
-    alone = study.run(pair, task, 3, RATES, settings=settings)
-    assert list(found.logits) == list(alone.logits)
-    for method, parts in alone.logits.items():
-        torch.testing.assert_close(found.logits[method]["test"], parts["test"])
+@pytest.fixture
+def small(monkeypatch, task) -> dict:
+    """`reports.run_splits` draws the small task, and computes in this process."""
+    monkeypatch.setattr(glyphs, "draw", lambda seed: task)
+    return dict(settings=TINY, jobs=1)
 
 
-def test_without_joint_training_its_record_is_shown(pair):
-    settings = Settings(steps=1, batch=16)
-    split, _ = reports.run_splits([0, 1], RATES, settings=settings, joint=False)
+def test_a_split_in_two_parts_is_that_of_one_run(small, split):
+    (found,) = reports.run_splits([3], RATES, **small)
+    assert list(found.logits) == list(split.logits)
+    for method, parts in split.logits.items():
+        assert torch.equal(found.logits[method]["test"], parts["test"]), method
+
+
+def test_without_joint_training_its_record_is_shown(small):
+    (split,) = reports.run_splits([0], RATES, joint=False, **small)
     assert not any(name.endswith("joint") for name in split.logits)
     rows = reports.recorded_pairs().set_index(["pair", "split", "method"])
     shown = reports.accuracies([split], "visual, joint")

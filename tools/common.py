@@ -57,11 +57,14 @@ class Book:
         return self.build / "results" / self.profile
 
     def chapters(self) -> list[Path]:
-        """Chapters, solutions and pages that measure: independent of each other."""
+        """Chapters, pages that measure and solutions: independent of each other.
+
+        The longest come first, so that the last to run leaves no core idle for long.
+        """
         folders = (self.source / "chapters", self.source / "solutions")
-        found = [py for folder in folders for py in folder.glob("*.py")]
-        found += [py for py in self.source.glob("*.py") if py.name in MEASURES]
-        return sorted(found)
+        chapters, solutions = (sorted(folder.glob("*.py")) for folder in folders)
+        measures = [py for py in self.source.glob("*.py") if py.name in MEASURES]
+        return [*chapters, *measures, *solutions]
 
     def pages(self) -> list[Path]:
         """Notebooks that read what the chapters measured."""
