@@ -18,7 +18,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # ## A chapter from start to end
 #
 # Each row is a record that is committed with the book.
-# A chapter runs as one process, chapters 4 and 5 with two more; processor seconds and memory are those of the first, and its memory is the largest that it ever held.
+# A chapter runs as one process, chapters 4 and 5 with two more; the memory is the largest that the first ever held.
 # Chapter 2 trains its networks once and keeps them, so its first run takes longer.
 
 # %% tags=["remove-input"]

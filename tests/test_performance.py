@@ -93,6 +93,14 @@ def test_a_ratio_is_shown_beside_its_two_times(book):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(13.79, "13.8 s"), (0.9999, "1 s"), (1.066e-3, "1.07 ms"), (8e-6, "8 µs")],
+)
+def test_times_are_shown_in_the_unit_that_fits(seconds, shown):
+    assert performance._time(seconds) == shown
+
+
+@pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"comparisons": [{}], "title": "t"}']
 )
 def test_a_damaged_outcome_is_named(book, text):

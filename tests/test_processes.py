@@ -1,10 +1,12 @@
 """Computations in processes are those of a loop."""
 
 import os
+import time
 
 import pytest
 import torch
 
+from tailwise.provenance import Stopwatch
 from tailwise.training.processes import in_processes
 
 CELLS = [(3, 2.0), (5, 0.5), (1, 1.0)]
@@ -23,3 +25,15 @@ def test_results_are_those_of_a_loop_in_order(jobs):
 def test_another_device_stays_in_this_process():
     assert in_processes(os.getpid, [()] * 3, device="meta") == [os.getpid()] * 3
     assert os.getpid() not in in_processes(os.getpid, [()] * 3)
+
+
+def burn(seconds: float) -> None:
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+
+
+def test_seconds_of_the_processes_are_counted():
+    stopwatch, start = Stopwatch(), time.process_time()
+    in_processes(burn, [(0.4,), (0.4,)])
+    assert stopwatch.read()["cpu_s"] >= time.process_time() - start + 0.7

@@ -10,7 +10,7 @@ import pandas as pd
 from tailwise.claims import book_dir, chapters, load, recorded
 from tailwise.profiles import PROFILES
 
-UNITS = {"s": "s", "us": "µs"}
+SECONDS = {"s": 1.0, "us": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,23 @@ def bench_table() -> Costs:
     return Costs(rows, "" if rows else "Not recorded yet.")
 
 
+def _time(seconds: float) -> str:
+    """Three digits in the largest unit of which it has one."""
+    units = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+    unit = next((u for u, size in units.items() if seconds >= 0.9995 * size), "µs")
+    return f"{seconds / units[unit]:.3g} {unit}"
+
+
 def _bench_rows(outcome: dict) -> list[dict[str, str]]:
     rows = []
     for entry in outcome["comparisons"]:
-        unit = UNITS[entry["unit"]]
+        unit = SECONDS[entry["unit"]]
         case = f" ({entry['case']})" if entry["case"] else ""
         rows.append(
             {
                 "comparison": outcome["title"] + case,
-                "ours": f"{entry['ours']:.3g} {unit}",
-                "loop": f"{entry['loop']:.3g} {unit}",
+                "ours": _time(unit * entry["ours"]),
+                "loop": _time(unit * entry["loop"]),
                 "ratio": f"{entry['ratio']:.1f} ×",
                 "largest difference": f"{entry['difference']:.0e}",
                 "device": outcome["provenance"]["device"],

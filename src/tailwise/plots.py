@@ -2,7 +2,6 @@
 
 import matplotlib as mpl
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -49,8 +48,8 @@ def use_style() -> None:
             "figure.constrained_layout.use": True,
             "lines.linewidth": 1.8,
             "lines.markersize": 5,
-            "axes.prop_cycle": cycler(color=list(COLORS.values()))
-            + cycler(linestyle=list(LINES)),
+            "axes.prop_cycle": mpl.cycler(color=list(COLORS.values()))
+            + mpl.cycler(linestyle=list(LINES)),
         }
     )
 

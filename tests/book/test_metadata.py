@@ -1,5 +1,6 @@
 """What several files say about the project: packages, version, address, install."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from set_repository import disagreements
 BOOK = Book(ROOT, "laptop")
 NOTEBOOKS = BOOK.chapters() + BOOK.pages()
 CONDA_NAMES = {"torch": "pytorch"}
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pillow": "PIL"}
 
 
 # Packages
@@ -63,6 +65,25 @@ def pin_faults(root: Path) -> list[str]:
         elif not requirement.specifier.contains(version):
             found.append(f"{requirement} does not allow the pin {version}")
     return found
+
+
+def imports(source: Path) -> set[str]:
+    """Packages outside the standard library that modules below a folder import."""
+    found = set()
+    for module in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+def test_the_package_imports_what_it_declares():
+    names = [Requirement(line).name for line in project(ROOT)["dependencies"]]
+    declared = {IMPORT_NAMES.get(name, name) for name in names}
+    optional = {"skl2onnx", "open_clip", "IPython"}
+    assert imports(ROOT / "src") <= declared | optional | {"tailwise"}
 
 
 def test_conda_asks_for_the_same_packages():

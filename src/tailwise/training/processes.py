@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import torch
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 T = TypeVar("T")
 
@@ -27,4 +28,7 @@ def in_processes(
     [2, 4]
     """
     jobs = jobs if torch.device(device).type == "cpu" else 1
-    return Parallel(n_jobs=jobs)(delayed(function)(*cell) for cell in cells)
+    found = Parallel(n_jobs=jobs)(delayed(function)(*cell) for cell in cells)
+    if jobs > 1:
+        get_reusable_executor(reuse=True).shutdown(wait=True)
+    return found
