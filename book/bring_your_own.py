@@ -26,7 +26,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 PATH = None  # "my_features.csv" or .npz; None makes a sample
 FEATURES = None  # names of columns, or of the array; None: all
 LABEL = "label"  # the column, or the array where it is not y
-GROUP = None  # the column or array; None: "group" if it is there
+GROUP = None  # column or array; None: "group" if there; False: none
 SMALLEST_EFFECT = 0.02  # gain in accuracy that is worth a change
 OBJECTIVE = "balanced"  # or "worst": what settings are chosen for
 N_SPLITS = 12  # at least 10; 30 or more for a decision
@@ -62,7 +62,7 @@ OUT = None  # folder for the head; None: a temporary one
 # | `holds nan`, `holds inf` | an average over a missing number has no meaning | fill in or delete the rows |
 # | `it must be a class` | a label such as 0.5 is a measurement | cut it into classes |
 # | `different values in` | an identifier was taken for the label | choose another column |
-# | `holds one value` | with one class or one group there is nothing to compare | add the other, or leave the groups out |
+# | `holds one value` | with one class or one group there is nothing to compare | add the other, or set `GROUP = False` |
 # | `lengths differ` | a label is missing, or one too many | one label for each row |
 # | `has 1 sample`, `to be split` | fitting, choosing and testing need samples of their own | collect more, or merge |
 # | `Python objects` | reading them may run code, so they are never read | save text with `dtype=str` |

@@ -2,6 +2,7 @@
 # # Scoreboard
 #
 # Every claim of every chapter, beside every run that measured it.
+# *This machine* stands where your own run gave other numbers than the record.
 # A claim leads to the cell of its chapter that measured it.
 # The interval is two standard errors on each side; a number without one was computed exactly or once.
 # *n* counts independent repetitions: seeds, sets or networks.

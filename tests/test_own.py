@@ -439,3 +439,18 @@ def test_unknown_heads_are_named(data):
         own_export.refit(own.from_arrays(X, Y), "DFR")
     with pytest.raises(ValueError, match="unknown objective 'mean'"):
         own_pilot.pilot(data, objective="mean")
+
+
+def test_groups_can_be_left_out(tmp_path):
+    table = pd.DataFrame({"a": [0.1, 0.5, 0.2, 0.9], "label": list("uuvv")})
+    table.assign(group=[1, 1, 1, 1]).to_csv(tmp_path / "f.csv", index=False)
+    with pytest.raises(ValueError, match="leave it out with group=False"):
+        own.load(tmp_path / "f.csv")
+    data = own.load(tmp_path / "f.csv", group=False)
+    assert data.groups is None
+    assert data.columns == ("a",)
+
+
+def test_a_missing_file_is_named_with_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file f\.csv in .*correct"):
+        own.load(tmp_path / "f.csv")

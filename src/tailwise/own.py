@@ -6,7 +6,7 @@ warning.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def load(
     *,
     features: str | Sequence[str] | None = None,
     label: str = "label",
-    group: str | None = None,
+    group: str | bool | None = None,
 ) -> Features:
     """Read features, labels and groups from an ``.npz`` or a ``.csv`` file.
 
@@ -89,8 +89,9 @@ def load(
         that is neither label nor group.
     label : str
         Name of the column, or of the array where it is none of the usual ones.
-    group : str, optional
+    group : str or False, optional
         Name of the column or array; by default ``groups`` or ``group`` if it is there.
+        False leaves the groups out.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def load(
         that are missing, text, NaN or infinity among features, lengths that differ,
         labels that are measurements, one class, one group, a group of one sample.
     FileNotFoundError
-        Where there is no such file.
+        Where there is no such file; says where it was looked for.
 
     Warns
     -----
@@ -115,8 +116,11 @@ def load(
         raise ValueError(
             f"{path.name} is neither .npz nor .csv: save it as one of them"
         )
-    read = READERS[path.suffix.lower()]
-    return _checked(read(path, features, label, group))
+    if not path.is_file():
+        place = path.absolute().parent
+        raise FileNotFoundError(f"no file {path.name} in {place}: correct the path")
+    raw = READERS[path.suffix.lower()](path, features, label, group or None)
+    return _checked(replace(raw, groups=None) if group is False else raw)
 
 
 def from_arrays(
@@ -195,7 +199,7 @@ def _coded(what: str, values: ArrayLike, place: str) -> tuple[np.ndarray, np.nda
         values = values.to_numpy().astype(str)
     names, code = np.unique(values, return_inverse=True)
     if len(names) == 1:
-        cure = "two are needed" if what == "label" else "leave the groups out"
+        cure = "two are needed" if what == "label" else "leave it out with group=False"
         raise ValueError(f"{what} holds one value, {str(names[0])!r}: {cure}")
     if len(names) > max(20, len(code) // 4):
         raise ValueError(

@@ -35,8 +35,6 @@ def read_npz(path: Path, features, label: str, group: str | None) -> Raw:
         raise ValueError(f"features is {features!r}: for .npz give one array's name")
     try:
         file = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         file = None
     if not isinstance(file, np.lib.npyio.NpzFile):
