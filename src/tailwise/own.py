@@ -199,7 +199,11 @@ def _coded(what: str, values: ArrayLike, place: str) -> tuple[np.ndarray, np.nda
         values = values.to_numpy().astype(str)
     names, code = np.unique(values, return_inverse=True)
     if len(names) == 1:
-        cure = "two are needed" if what == "label" else "leave it out with group=False"
+        cure = (
+            "two are needed"
+            if what == "label"
+            else "leave the groups out, group=False in load"
+        )
         raise ValueError(f"{what} holds one value, {str(names[0])!r}: {cure}")
     if len(names) > max(20, len(code) // 4):
         raise ValueError(
