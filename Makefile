@@ -6,6 +6,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BROWSER := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
+PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book html slides bundle test sync record bench data serve clean \
@@ -68,8 +69,10 @@ bench: setup  ## time whole figures against the tools people use today
 data: setup  ## DATASET=cifar100: fetch what the book does not ship
 	@$(PY) tools/data.py $(DATASET)
 
-serve: setup  ## show _build/html at http://127.0.0.1:8000
-	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+serve: setup  ## show _build/html at http://127.0.0.1:8000; PORT=8001 takes another
+	@$(PY) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2> /dev/null || \
+	  { echo "port $(PORT) is in use, by an earlier make serve? Try make serve PORT=8001"; exit 1; }
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 clean:  ## remove what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache dist

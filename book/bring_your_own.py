@@ -30,7 +30,7 @@ GROUP = None  # column or array; None: "group" if there; False: none
 SMALLEST_EFFECT = 0.02  # gain in accuracy that is worth a change
 OBJECTIVE = "balanced"  # or "worst": what settings are chosen for
 N_SPLITS = 12  # at least 10; 30 or more for a decision
-OUT = None  # folder for the head; None: a temporary one
+OUT = None  # "my_head", a folder for the head; None: a temporary one
 
 # %% [markdown]
 # ## Your own file
@@ -58,7 +58,7 @@ OUT = None  # folder for the head; None: a temporary one
 # | the sentence contains | why it stops | what to do |
 # |---|---|---|
 # | `no column`, `no array` | the name is not in the file; the names that are there follow | set `LABEL`, `GROUP` or `FEATURES` |
-# | `a feature must be a number` | a cell holds text, often a decimal comma or a unit | correct the cell that is named |
+# | `must be a number` | a cell holds text, often a decimal comma or a unit | correct the cell that is named, or list the other columns in `FEATURES` |
 # | `holds nan`, `holds inf` | an average over a missing number has no meaning | fill in or delete the rows |
 # | `it must be a class` | a label such as 0.5 is a measurement | cut it into classes |
 # | `different values in` | an identifier was taken for the label | choose another column |
@@ -67,7 +67,7 @@ OUT = None  # folder for the head; None: a temporary one
 # | `has 1 sample`, `to be split` | fitting, choosing and testing need samples of their own | collect more, or merge |
 # | `Python objects` | reading them may run code, so they are never read | save text with `dtype=str` |
 #
-# A warning does not stop: rows that occur twice, a column of text or of row numbers that is not used.
+# A warning does not stop: rows that occur twice, a column without a single number or one that counts the rows, which is not used.
 # Read it before you believe the numbers: a copy in the test part makes every head look too good.
 
 # %% [markdown]
@@ -86,7 +86,10 @@ plots.use_style()
 scratch = Path(tempfile.mkdtemp(prefix="tailwise-"))
 path = PATH or own_sample.write(scratch / "sample.npz")
 names = dict(features=FEATURES, label=LABEL, group=GROUP)
-data = own.load(path, **names)
+try:
+    data = own.load(path, **names)
+except (FileNotFoundError, ValueError) as fault:
+    sys.exit(f"The file cannot be used: {fault}.")
 report = own_report.report(data)
 print(f"{report.n:,} samples of {report.d} features,", end=" ")
 print(f"{data.columns[0]} to {data.columns[-1]}")
@@ -109,6 +112,7 @@ import textwrap
 def say(*sentences):
     """Print sentences as a list that fits the page."""
     for one in sentences:
+        one = one.replace(" %", "\xa0%").replace("± ", "±\xa0")
         print(textwrap.fill(f"- {one}", 72, subsequent_indent="  "))
 
 
@@ -213,11 +217,10 @@ head = own_export.refit(data, answer.chosen, objective=OBJECTIVE)
 done = own_export.export(
     head, OUT or scratch / "head", sentence=answer.sentence
 )
-say(f"the head: {head.name}, {head.setting}", *done.files)
+where = f"in {done.folder}" if OUT else "in a temporary folder: set OUT"
+say(f"the head: {head.name}, {head.setting}", where, *done.files)
 if done.note:
     say(done.note)
-if OUT is None:
-    say("set OUT to keep them: this folder is temporary")
 
 # %%
 import torch

@@ -396,7 +396,7 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
     commit(book, tmp_path)
     ledger.record("ch9.plain", -1.0, n=40)
     ledger.save()
-    shown = claim_box("ch9", "laptop").frame()["laptop"]
+    shown = claim_box("ch9", "laptop").frame()["laptop, this run"]
     assert shown["ch9.plain"] == "not reproduced"
 
 

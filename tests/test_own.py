@@ -141,6 +141,7 @@ def test_a_fault_in_an_npz_is_one_sentence(tmp_path, values, sentence):
     ("values", "ask", "sentence"),
     [
         (arrays(X=spoiled("1,5")), {}, "'f2' holds '1,5' in line 6 of the file"),
+        (arrays(X=spoiled("1,5", slice(None))), {}, "'f2' holds '1,5' in line 2 of"),
         (arrays(X=spoiled(np.nan)), {}, "'f2' holds nan in line 6 of the file"),
         (arrays(), {"label": "defect"}, "no column 'defect'.*'f0'.*'label', 'group'$"),
         (arrays(), {"group": "shift"}, "no column 'shift' in the file"),
@@ -169,6 +170,14 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, sentence):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=sentence):
         own.load(tmp_path / name)
+
+
+def test_a_cell_says_which_name_is_the_class():
+    y, groups = np.arange(N) % 3, np.arange(N) // 3 % 2
+    names = own.from_arrays(X, y, groups).cells()[1]
+    assert names[-1] == "class 2, group 1"
+    names = own.from_arrays(X, np.array(list("abc"))[y], GROUPS).cells()[1]
+    assert names[0] == "a, day"
 
 
 # Report
@@ -223,6 +232,7 @@ def test_splits_are_stratified_and_disjoint(data):
     ("rows", "ask", "sentence"),
     [
         (slice(51, None), {}, "class 'crack' has 9 samples and needs 10"),
+        (slice(59, None), {}, "class 'crack' has 1 sample and needs 10"),
         (slice(None), {"n_splits": 9}, "n_splits is 9"),
         (slice(None), {"val": 0.5, "test": 0.5}, "val is 0.5 and test is 0.5"),
     ],
@@ -329,6 +339,7 @@ def test_a_verdict_follows_the_rarest(found, gain, decision):
     assert answer.chosen == (answer.head if decision == "use" else "plain")
     assert "5 points" in answer.sentence or "no better" in answer.sentence
     assert "crack, night" in answer.sentence
+    assert ("rests on 10 splits" in answer.sentence) == (decision == "use")
 
 
 def test_a_wide_interval_is_undecided(found):

@@ -80,14 +80,28 @@ def _badges(card: Card) -> str:
     )
 
 
+GUIDE = (
+    ":::{grid-item-card} [Which one first?](decision_guide.ipynb)",
+    "*I have one problem and one afternoon. What do I try?*",
+    "",
+    "Every method on the same five small worlds, with the same budget and the same "
+    "rule of choice.",
+    "",
+    "[Decision guide](decision_guide.ipynb) · "
+    "[the matrix behind it](transfer_matrix.ipynb) · "
+    "[your own features](bring_your_own.ipynb)",
+    ":::",
+)
+
+
 def grid(found: list[Card]) -> str:
-    """A card for each chapter: question, finding, verdicts, minutes."""
+    """A card for each chapter: question, finding, verdicts, minutes; and the guide."""
     blocks = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
     for card in found:
         page = f"{card.page}.ipynb"
         more = [f"**{card.time}** on a laptop"]
         more += [f"[On Monday]({page}#on-monday)"] if card.monday else []
-        more.append(f"<a href='scoreboard.html#ch{card.number}'>every claim</a>")
+        more.append(f"<a href='scoreboard.html#ch{card.number}'>every\u00a0claim</a>")
         blocks += [
             f":::{{grid-item-card}} [{card.number} · {card.title}]({page})",
             f"*{card.question}*",
@@ -99,7 +113,7 @@ def grid(found: list[Card]) -> str:
             " · ".join(more),
             ":::",
         ]
-    return "\n".join([*blocks, "::::"])
+    return "\n".join([*blocks, *GUIDE, "::::"])
 
 
 # Chapters

@@ -1,4 +1,6 @@
-"""Print what this machine's last run found for each claim."""
+"""Print this machine's verdicts, and where they differ from the recorded ones."""
+
+from pandas import DataFrame
 
 from common import profile_name
 from tailwise import claims
@@ -18,7 +20,22 @@ def main() -> None:
             print(f"  {mark} {row.claim:<{width}}  {row.verdict:<17} {row.measured}")
     counts = board["verdict"].value_counts()
     summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-    print(f"\n{len(board)} claims: {summary}\n")
+    print(f"\n{len(board)} claims: {summary}")
+    print("\n".join(changes(board, scoreboard(profile, "recorded"))), end="\n\n")
+
+
+def changes(board: DataFrame, recorded: DataFrame) -> list[str]:
+    """A headline and a line for each verdict that is not the recorded one."""
+    both = zip(board.itertuples(), recorded.itertuples())
+    lines = [
+        f"  {here.claim}: {here.verdict} here, {there.verdict} in the record"
+        for here, there in both
+        if here.verdict != there.verdict
+    ]
+    if not lines:
+        return ["every verdict is the recorded one"]
+    why = "an interval that touches its limit can fall on either side"
+    return [f"{len(lines)} differ from the record; {why}:", *lines]
 
 
 if __name__ == "__main__":

@@ -176,12 +176,14 @@ sizes = [10, 20, 50, smallest]
 def refit_worst(world, state, split="val", size=None, edit=None):
     """Worst group after DFR on a held-out split, cut and edited."""
     images, f = getattr(world.splits, split), world.features[split]
+    options = {}
     if size:
         g = np.random.default_rng(state)
         rows = balanced_rows(images.group, g, per_group=size)
         images, f = images.take(rows), f[rows]
+        options["n_resamples"] = 1  # all heads would see these images
     images = edit(images) if edit else images
-    head, _ = study.refitted(world, f, images, state)
+    head, _ = study.refitted(world, f, images, state, **options)
     return worst(head, world)
 
 
@@ -225,8 +227,8 @@ plt.show()
 # Most of the gain is there with ten images per group; the rest comes slowly.
 # The held-out set as trained has even fewer images of its smallest group and does about as well as ten to twenty per group.
 # It has many images of the other groups, and each of the 20 heads draws others of them.
-# With equal groups there is nothing to draw: all 20 heads see the same images.
-# So the step from the last number to "all" shows more images of the larger groups and heads that differ, together.
+# With equal groups there is nothing to draw: all 20 heads would see the same images, so one is fitted.
+# So the step from the last number to "all" shows more images of the larger groups and an average of heads that differ, together.
 
 # %% [markdown]
 # ## 4 · Wrong background labels

@@ -16,6 +16,9 @@ from tailwise.metrics import group_accuracies
 
 SCALERS = ("reference", "validation")
 C_GRID = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
+# An l1 penalty: penalty="l1" until scikit-learn 1.7, l1_ratio=1 since.
+OLD = LogisticRegression().get_params().get("penalty") == "l2"
+L1 = {"penalty": "l1"} if OLD else {"l1_ratio": 1}
 
 # As read in dfr_evaluate_spurious.py of PolinaKirichenko/deep_feature_reweighting
 # (46666e6; arXiv 2204.02937) and of izmailovpavel/spurious_feature_learning (e5b4b4f;
@@ -196,9 +199,5 @@ def l1_logistic(C: float, random_state=None, *, tol: float = 1e-4):
     Its penalty includes the intercept, because liblinear's does. The scripts stop after
     100 iterations, which only matters where liblinear warns.
     """
-    # penalty="l1" until scikit-learn 1.7, l1_ratio=1 since.
-    old = LogisticRegression().get_params().get("penalty") == "l2"
-    model = LogisticRegression(C=C, solver="liblinear", tol=tol, max_iter=1000)
-    return model.set_params(
-        random_state=random_state, **({"penalty": "l1"} if old else {"l1_ratio": 1})
-    )
+    options = dict(solver="liblinear", tol=tol, max_iter=1000)
+    return LogisticRegression(C=C, random_state=random_state, **options, **L1)

@@ -65,8 +65,13 @@ class Features:
         y, group = np.divmod(present, len(self.group_names))
         names = [str(self.group_names[g]) for g in group]
         if len(set(names)) < len(names):
-            names = [f"{self.classes[c]}, {name}" for c, name in zip(y, names)]
+            pair = "class {}, group {}" if self._numbered() else "{}, {}"
+            names = [pair.format(self.classes[c], name) for c, name in zip(y, names)]
         return cell, tuple(names)
+
+    def _numbered(self) -> bool:
+        """Whether classes or groups have numbers for names."""
+        return any(v.dtype.kind != "U" for v in (self.classes, self.group_names))
 
 
 def load(
@@ -144,8 +149,10 @@ def _checked(raw: Raw) -> Features:
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"features have shape {X.shape}: expected a row per sample")
     if X.dtype.kind not in "fiub":
-        value = X.flat[0]
-        raise ValueError(f"features hold {value!r}: every feature must be a number")
+        raise ValueError(
+            f"features hold {str(X.flat[0])!r}: every feature must be a number, so "
+            "save them with X.astype(float)"
+        )
     for name, values in (("label", raw.y), ("group", raw.groups)):
         if values is not None and np.shape(values) != (len(X),):
             raise ValueError(
@@ -200,7 +207,7 @@ def _coded(what: str, values: ArrayLike, place: str) -> tuple[np.ndarray, np.nda
     names, code = np.unique(values, return_inverse=True)
     if len(names) == 1:
         cure = (
-            "two are needed"
+            "add rows of another class"
             if what == "label"
             else "leave the groups out, group=False in load"
         )

@@ -118,7 +118,8 @@ def _numeric(table: pd.DataFrame, names: list[str]) -> list[str]:
     for name in names:
         column = table[name]
         if not _is_number(column):
-            if not pd.to_numeric(column, errors="coerce").notna().any():
+            with_points = column.astype(str).str.replace(",", ".")
+            if not pd.to_numeric(with_points, errors="coerce").notna().any():
                 text.append(name)
         elif column.dtype.kind == "i" and (column - column.iloc[0] == count).all():
             rows.append(name)
@@ -138,5 +139,6 @@ def _check_numbers(column: pd.Series) -> None:
         row = int(bad.to_numpy().argmax())
         raise ValueError(
             f"column {column.name!r} holds {column.iloc[row]!r} in line {row + 2} of "
-            "the file: a feature must be a number"
+            "the file: a feature must be a number, so correct it, write decimals with "
+            "points, or name the other columns in features"
         )

@@ -34,6 +34,11 @@ class Setting:
     ridge: float | None = None
     tau: float = 0.0
 
+    def __str__(self) -> str:
+        if self.ridge is None:
+            return "penalty chosen inside its fit"
+        return f"ridge {self.ridge:g}" + (f", tau {self.tau:g}" if self.tau else "")
+
 
 def dfr_refusal(data: Features) -> str | None:
     """Why last-layer retraining on balanced groups cannot be tried, or None."""

@@ -96,9 +96,10 @@ def draw_splits(
     ):
         counts = np.bincount(code, minlength=len(labels))
         if counts.min() < least:
+            number = "1 sample" if counts.min() == 1 else f"{counts.min()} samples"
             raise ValueError(
-                f"{what} {str(labels[counts.argmin()])!r} has {counts.min()} samples "
-                f"and needs {least} to be split: collect more, merge it or leave it out"
+                f"{what} {str(labels[counts.argmin()])!r} has {number} and needs "
+                f"{least} to be split: collect more, merge it or leave it out"
             )
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(cell == k) for k in range(len(names))]

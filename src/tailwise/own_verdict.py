@@ -9,12 +9,8 @@ from scipy import stats
 
 from tailwise.own_pilot import Pilot
 
-METRICS = (
-    "accuracy_test_mean",
-    "accuracy_balanced",
-    "accuracy_worst",
-    "calibration_error",
-)
+METRICS = ("test mean", "balanced", "worst", "calibration error")
+FEW_SPLITS = 30  # with fewer, a decision to change asks for a second look
 
 
 @dataclass(frozen=True)
@@ -194,7 +190,7 @@ def verdict(
             f"smallest_effect is {smallest_effect}: expected an accuracy between 0 and "
             "1, such as 0.02 for two points"
         )
-    scores = metrics(found)[f"accuracy_{found.objective}"]
+    scores = metrics(found)[found.objective]
     rise = (scores[:, 1:] - scores[:, :1]).mean(0)
     best = int(rise.argmax())
     e = gains(found, by, n_compared=len(rise))
@@ -220,8 +216,11 @@ def verdict(
         for k in range(len(size))
         if k not in (rare, common) and e.mean[best, k] + e.half[best, k] < 0
     ]
-    also = f" Also worse: {'; '.join(losers)}." if losers else ""
-    return Verdict(decision, head, sentence + also)
+    if losers:
+        sentence += f" Also worse: {'; '.join(losers)}."
+    if decision == "use" and (S := len(found.splits)) < FEW_SPLITS:
+        sentence += f" This rests on {S} splits: repeat it with {FEW_SPLITS} or more."
+    return Verdict(decision, head, sentence)
 
 
 def _decide(gain, half, rise, smallest: float) -> tuple[str, str]:

@@ -42,7 +42,9 @@ def source_hash() -> str:
 
 
 def _commit() -> str | None:
-    git = ("git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD")
+    """The commit checked out, with "-dirty" if a tracked file differs from it."""
+    name = ("describe", "--always", "--dirty", "--exclude=*")
+    git = ("git", "-C", Path(__file__).parent, *name)
     try:
         done = subprocess.run(git, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

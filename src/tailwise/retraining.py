@@ -87,7 +87,8 @@ def frozen_pair(
     devices = [0] if profile.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        model = SmallCNN(2, channels=8).to(profile.device)
+        model = SmallCNN(2, channels=8)
+        model.to(profile.device, memory_format=torch.channels_last)  # the faster way
         loop.train(
             model,
             inputs,

@@ -122,8 +122,12 @@ def freshest(chapter: str, profile: str) -> Record | None:
 
 def claim_box(chapter: str, *profile_names: str) -> ClaimTable:
     """A chapter's claims with the freshest verdicts, a column per profile that ran."""
-    records = ((name, freshest(chapter, name)) for name in profile_names)
-    return ClaimTable(load(chapter), tuple(r for r in records if r[1]))
+    found = []
+    for name in profile_names:
+        here = latest(chapter, name)
+        if record := here or recorded(chapter, name):
+            found.append((f"{name}, this run" if here else name, record))
+    return ClaimTable(load(chapter), tuple(found))
 
 
 def enter(ledger: Ledger, found: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
@@ -191,7 +195,7 @@ def provenance_html(record: Record) -> str:
         f"profile {record.profile} · {facts['device']} · {facts['wall_s']:.0f} s wall, "
         f"{facts['cpu_s']:.0f} s CPU · {facts['peak_memory_gb']:.1f} GB · "
         f"Python {facts['python']}, torch {facts['versions']['torch']} · "
-        f"source {facts['source_hash'][:10]}"
+        f"commit {facts['commit'] or 'unknown'}, source {facts['source_hash'][:10]}"
     )
     return f"<div class='provenance'>{html.escape(text)}</div>"
 

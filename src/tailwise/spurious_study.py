@@ -53,10 +53,14 @@ def moved(head: Head, features: np.ndarray, images: spurious.Images) -> Head:
 
 
 def refitted(
-    world: Embedded, features: np.ndarray, images: spurious.Images, seed: int
+    world: Embedded,
+    features: np.ndarray,
+    images: spurious.Images,
+    seed: int,
+    **options,
 ) -> tuple[Head, DeepFeatureReweighting]:
-    """DFR on held-out features, scaled by the training embeddings."""
-    estimator = DeepFeatureReweighting(random_state=seed)
+    """DFR, with its options, on held-out features scaled by the training embeddings."""
+    estimator = DeepFeatureReweighting(random_state=seed, **options)
     estimator.fit(
         features,
         images.y.numpy(),

@@ -52,14 +52,15 @@ class Member:
 class _Program:
     """Members as tensors over P data sets, k classes and M members.
 
-    Members come last: a softmax over a few classes is fastest along a long inner axis.
+    Rows come last: thin products are fastest with the long axis there, and so is a
+    softmax over a few classes.
     """
 
-    label_temperature: Tensor  # a_y of each row, [P, n, 1, M]
-    class_temperature: Tensor  # [P, 1, k, M]
-    offset: Tensor  # [P, 1, k, M]
-    weights: Tensor  # sums to one over rows, [P, n, 1, M]
-    ridge: Tensor  # [M]
+    label_temperature: Tensor  # a_y of each row, [P, 1, M, n]
+    class_temperature: Tensor  # [P, k, M, 1]
+    offset: Tensor  # [P, k, M, 1]
+    weights: Tensor  # times a_y; before, they sum to one over rows, [P, M, n]
+    ridge: Tensor  # [M, 1]
     ruled: list[tuple[str, list[int], dict[str, Tensor]]]  # rule, members, parameters
 
 
@@ -94,7 +95,7 @@ def _program(
 ) -> _Program:
     (P, n), k, M = y.shape, counts.shape[-1], len(members)
     tables = {name: like.new_full((P, k, M), value) for name, value in NEUTRAL.items()}
-    per_row = like.new_full((P, n, M), 1 / n)
+    per_row = like.new_full((P, M, n), 1 / n)
     for j, member in enumerate(members):
         for p in range(P):
             found = losses.knobs(member.loss, counts[p].cpu(), **member.params)
@@ -102,14 +103,15 @@ def _program(
                 tables[name][p, :, j] = found[name].to(like)
         if member.weights != "equal":
             w = weights[member.weights].to(like)
-            per_row[..., j] = w / w.sum(-1, keepdim=True)
-    a = tables["label_temperature"].gather(1, y[..., None].expand(-1, -1, M))
+            per_row[:, j] = w / w.sum(-1, keepdim=True)
+    label = y.unsqueeze(1).expand(-1, M, -1)
+    a = tables["label_temperature"].mT.gather(2, label)
     return _Program(
-        a.unsqueeze(2),
-        tables["class_temperature"].unsqueeze(1),
-        tables["offset"].unsqueeze(1),
-        per_row.unsqueeze(2),
-        like.new_tensor([m.ridge for m in members]),
+        a.unsqueeze(1),
+        tables["class_temperature"].unsqueeze(-1),
+        tables["offset"].unsqueeze(-1),
+        per_row * a,
+        like.new_tensor([[m.ridge] for m in members]),
         _rules(members, like),
     )
 
@@ -128,23 +130,23 @@ def _rules(members: Sequence[Member], like: Tensor) -> list:
 
 
 def _gradient(X: Tensor, y: Tensor, W: Tensor, program: _Program) -> Tensor:
-    """Gradient of every member, ``[P, d + 1, k, M]``; X has a last column of ones."""
-    D, a = program.class_temperature, program.label_temperature
-    z = (X @ (W * D).flatten(2)).unflatten(2, W.shape[2:])  # [P, n, k, M]
-    p = z.mul_(a).add_(program.offset).softmax(2)
-    label = y[..., None, None].expand(-1, -1, 1, W.shape[-1])
+    """Gradient of every member, ``[P, k, M, d + 1]``; X has a last column of ones."""
+    D, shape = program.class_temperature, W.shape[1:3]
+    z = ((W * D).flatten(1, 2) @ X.mT).unflatten(1, shape)  # [P, k, M, n]
+    p = z.mul_(program.label_temperature).add_(program.offset).softmax(1)
+    label = y[:, None, None].expand(-1, 1, W.shape[2], -1)
     weights = program.weights
     if program.ruled:
         tiny = torch.finfo(p.dtype).tiny
-        each = -p.gather(2, label).clamp_min(tiny).log().squeeze(2)  # [P, n, M]
+        each = -p.gather(1, label).clamp_min(tiny).log().squeeze(1)  # [P, M, n]
         weights = weights.clone()
-        for rule, places, params in program.ruled:
-            w = risk.weights_of(rule, each[..., places].mT, params)
-            weights[:, :, 0, places] = w.mT
+        for rule, places, params in program.ruled:  # a_y is 1 there
+            weights[:, places] = risk.weights_of(rule, each[:, places], params)
     # d loss / d z_c = w_i a_y D_c (p_c - [c = y])
-    p.scatter_add_(2, label, p.new_full((), -1.0).expand(label.shape)).mul_(weights * a)
-    gradient = (X.mT @ p.flatten(2)).unflatten(2, W.shape[2:]) * D
-    gradient[:, :-1] += program.ridge * W[:, :-1]
+    p.scatter_add_(1, label, p.new_full((), -1.0).expand(label.shape))
+    p.mul_(weights.unsqueeze(1))
+    gradient = (p.flatten(1, 2) @ X).unflatten(1, shape) * D
+    gradient[..., :-1] += program.ridge * W[..., :-1]
     return gradient
 
 
@@ -198,9 +200,9 @@ def fit(
     if counts.shape != (len(X), n_classes):
         expected = f"expected [{len(X)}, {n_classes}]"
         raise ValueError(f"counts is {list(counts.shape)}: {expected}")
-    # A chunk's logits stay in the cache of a CPU, and fit the memory of a GPU.
-    held = 2**21 if X.device.type == "cpu" else 2**28
-    size = max(1, held // (X.shape[1] * len(members) * n_classes))
+    # A chunk's rows and logits stay in the cache of a CPU, and fit the memory of a GPU.
+    held = 2**20 if X.device.type == "cpu" else 2**28
+    size = max(1, held // (X.shape[1] * (X.shape[2] + len(members) * n_classes)))
     found = []
     for rows in torch.arange(len(X)).split(size):
         part = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -215,7 +217,7 @@ def _descend(
 ) -> Tensor:
     P, n, d = X.shape
     X = torch.cat([X, X.new_ones(P, n, 1)], -1)
-    W = X.new_zeros(P, d + 1, k, len(program.ridge))
+    W = X.new_zeros(P, k, len(program.ridge), d + 1)
     # Adam as in torch.optim, whose import alone takes seconds.
     first, second = torch.zeros_like(W), torch.zeros_like(W)
     for t in range(1, steps + 1):
@@ -225,7 +227,7 @@ def _descend(
         scale = (second / (1 - BETAS[1] ** t)).sqrt_().add_(1e-8)
         pace = rate * (1 + math.cos(math.pi * (t - 1) / steps)) / 2
         W.addcdiv_(first, scale, value=-pace / (1 - BETAS[0] ** t))
-    return W.movedim(-1, 1)
+    return W.permute(0, 2, 3, 1)
 
 
 def logits_of(X: Tensor, heads: Tensor) -> Tensor:

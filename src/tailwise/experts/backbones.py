@@ -26,6 +26,8 @@ class Layout:
     blocks: Callable[[nn.Module], Sequence[nn.Module]]
     embed: Callable[[nn.Module, Tensor], Tensor]  # [n, t, d] -> [n, e]
     width: Callable[[nn.Module], int]  # d
+    # The last block of tokens; it may return the class token alone, which is read.
+    last: Callable[[nn.Module, Tensor], Tensor] = lambda block, x: block(x)
     batch_first: Callable[[nn.Module], bool] = lambda module: True
 
 
@@ -52,6 +54,7 @@ LAYOUTS = {
         blocks=lambda module: module.blocks,
         embed=lambda module, x: module.norm(x[:, 0]),
         width=lambda module: module.width,
+        last=lambda block, x: block(x, 1),
     ),
     "torchvision": Layout(
         tokens=_torchvision_tokens,
@@ -113,7 +116,8 @@ class Backbone:
     def run(self, index: int, x: Tensor, beside: nn.Module | None = None) -> Tensor:
         """Apply one block to ``[n, t, d]``; ``beside`` is added to its MLP's output.
 
-        Its input is that of the MLP, after the norm.
+        Its input is that of the MLP, after the norm. The last block may return the
+        class token alone.
         """
         block, flip = self.blocks[index], not self.layout.batch_first(self.module)
         x = x.transpose(0, 1) if flip else x
@@ -123,7 +127,8 @@ class Backbone:
                 lambda _, given, out: out + beside(given[0])
             )
         with hook, self._mixed():
-            x = block(x)
+            is_last = index == len(self.blocks) - 1
+            x = self.layout.last(block, x) if is_last else block(x)
         return x.transpose(0, 1) if flip else x
 
     def embed(self, x: Tensor) -> Tensor:

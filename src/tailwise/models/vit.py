@@ -10,7 +10,10 @@ SIZE = 32
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention: ``[B, T, width]`` to the same shape."""
+    """Multi-head self-attention: ``[B, T, width]`` to the same shape.
+
+    With `first`, to the first tokens of it only: ``[B, first, width]``.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -18,18 +21,25 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        # [B, T, 3 width] -> three of [B, heads, T, width / heads]
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in self.qkv(x).chunk(3, -1)
-        )
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        if first is None:
+            parts = self.qkv(x).chunk(3, -1)
+        else:
+            width = x.shape[-1]
+            own, rest = zip(*((p[:width], p[width:]) for p in self.qkv.parameters()))
+            query, keys = F.linear(x[:, :first], *own), F.linear(x, *rest)
+            parts = (query, *keys.chunk(2, -1))
+        # [B, T, width] -> [B, heads, T, width / heads]
+        q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: ``[B, T, width]`` to the same shape."""
+    """A pre-norm transformer block: ``[B, T, width]`` to the same shape.
+
+    With `first`, to the first tokens of it only: ``[B, first, width]``.
+    """
 
     def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
         super().__init__()
@@ -42,8 +52,8 @@ class Block(nn.Module):
             nn.Linear(mlp_ratio * width, width),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        x = x[:, :first] + self.attn(self.norm1(x), first)
         return x + self.mlp(self.norm2(x))
 
 
@@ -107,9 +117,9 @@ class GlyphViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised class token ``[B, width]`` of images ``[B, 1, 32, 32]``."""
         x = self.tokens(images)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        return self.norm(x)[:, 0]
+        return self.norm(self.blocks[-1](x, 1))[:, 0]
 
 
 class NameEncoder(nn.Module):

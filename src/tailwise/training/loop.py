@@ -67,5 +67,5 @@ def train(
 
 @torch.no_grad()
 def extract(features: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """Apply a frozen feature map in batches of 1,000; the result is float64 on CPU."""
-    return torch.cat([features(rows) for rows in inputs.split(1000)]).double().cpu()
+    """Apply a frozen feature map in batches of 500; the result is float64 on CPU."""
+    return torch.cat([features(rows) for rows in inputs.split(500)]).double().cpu()
