@@ -22,10 +22,8 @@ from common import Book, dumps, read_source, write
 
 AGAIN = "run-again-last"  # tag of a cell that shows its own notebook's record
 # To glibc: keep the memory of a freed tensor for the next step's instead of returning
-# it to the system, which costs a tenth of the time where steps are short; and ask for
-# large pages, which saves a twentieth on a virtual machine.
+# it to the system, which costs a tenth of the time where steps are short.
 THRIFT = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the most that older versions take
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
 }
