@@ -158,6 +158,8 @@ def test_the_front_page_counts_as_the_records_do(html):
     assert said == total
     cards = re.findall(r'<div class="sd-card .*?</div>\s*</div>', front, re.DOTALL)
     rows = re.findall(r"<div class='marks-row'>.*?</div>", front)
+    *cards, guide = cards
+    assert "decision_guide.html" in guide
     assert len(cards) == len(rows) == len(RECORDED)
     for card, row, facts in zip(cards, rows, RECORDED.values()):
         badges = re.findall(r"class='verdict [^']+'>(\d+) ([^<]+)<", card)
