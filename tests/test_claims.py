@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -370,6 +372,20 @@ def test_the_hash_covers_names_and_contents(tmp_path):
     assert provenance.file_hash(tmp_path / "code") != renamed
 
 
+def test_a_commit_with_changes_says_so(tmp_path, monkeypatch):
+    file = tmp_path / "code.py"
+    monkeypatch.setattr(provenance, "__file__", str(file))
+    assert provenance._commit() is None
+    file.write_text("1")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    clean = provenance._commit()
+    assert re.fullmatch("[0-9a-f]{7,}", clean)
+    file.write_text("2")
+    assert provenance._commit() == f"{clean}-dirty"
+
+
 # Tables
 
 
@@ -398,6 +414,9 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
     ledger.save()
     shown = claim_box("ch9", "laptop").frame()["laptop, this run"]
     assert shown["ch9.plain"] == "not reproduced"
+    (tmp_path / "runs" / "laptop").rename(tmp_path / "runs" / "gpu")
+    # A run at another profile is not the one that shows the box.
+    assert list(claim_box("ch9", "laptop", "gpu").frame()) == ["laptop", "gpu"]
 
 
 def test_the_headline_counts_verdicts_by_origin(ledger):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import subprocess
 
 import jupytext
@@ -18,8 +17,7 @@ import scoreboard
 import set_repository
 import stage
 import sync
-from common import ROOT, Book, fingerprint, write
-from tailwise import provenance
+from common import Book, fingerprint, write
 
 SETUP = """\
 # %% [markdown]
@@ -363,32 +361,6 @@ def test_verdicts_that_differ_from_the_record_are_listed():
     head, *lines = scoreboard.changes(here, recorded)
     assert head.startswith("1 differ from the record")
     assert lines == ["  ch9.b: undecided here, reproduced in the record"]
-
-
-def test_a_commit_with_changes_says_so(tmp_path, monkeypatch):
-    file = tmp_path / "code.py"
-    monkeypatch.setattr(provenance, "__file__", str(file))
-    assert provenance._commit() is None
-    file.write_text("1")
-    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
-        subprocess.run(["git", "-C", tmp_path, *command], check=True)
-    clean = provenance._commit()
-    assert re.fullmatch("[0-9a-f]{7,}", clean)
-    file.write_text("2")
-    assert provenance._commit() == f"{clean}-dirty"
-
-
-def test_the_first_change_that_is_described_is_there():
-    page = (ROOT / "book" / "how_to_run.md").read_text("utf-8")
-    new, old, section = re.search(
-        r"write `(\S+)` for `(\S+)` in the first cell under \*(.+?)\* in chapter 1",
-        page,
-    ).groups()
-    chapter = next((ROOT / "book" / "chapters").glob("1_*.py")).read_text("utf-8")
-    cell = chapter.partition(f"# ## {section}\n")[2].split("# %%\n")[1]
-    assert cell.count(old) == 1
-    assert new != old
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path):

@@ -44,7 +44,7 @@ def _chapter(card: Card) -> claims.Chapter:
 
 def parts(found: list[Card]) -> dict[str, str]:
     """The computed parts of the front page by name."""
-    return {"headline": total(found), "marks": marks(found), "cards": grid(found)}
+    return {"headline": total(found), "marks": marks(found), "cards": items(found)}
 
 
 def _ordered(card: Card) -> list[str]:
@@ -80,23 +80,9 @@ def _badges(card: Card) -> str:
     )
 
 
-GUIDE = (
-    ":::{grid-item-card} [Which one first?](decision_guide.ipynb)",
-    "*I have one problem and one afternoon. What do I try?*",
-    "",
-    "Every method on the same five small worlds, with the same budget and the same "
-    "rule of choice.",
-    "",
-    "[Decision guide](decision_guide.ipynb) · "
-    "[the matrix behind it](transfer_matrix.ipynb) · "
-    "[your own features](bring_your_own.ipynb)",
-    ":::",
-)
-
-
-def grid(found: list[Card]) -> str:
-    """A card for each chapter: question, finding, verdicts, minutes; and the guide."""
-    blocks = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
+def items(found: list[Card]) -> str:
+    """A card for each chapter: question, finding, verdicts, minutes."""
+    blocks = []
     for card in found:
         page = f"{card.page}.ipynb"
         more = [f"**{card.time}** on a laptop"]
@@ -113,7 +99,7 @@ def grid(found: list[Card]) -> str:
             " · ".join(more),
             ":::",
         ]
-    return "\n".join([*blocks, *GUIDE, "::::"])
+    return "\n".join(blocks)
 
 
 # Chapters

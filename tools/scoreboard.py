@@ -1,10 +1,24 @@
 """Print this machine's verdicts, and where they differ from the recorded ones."""
 
-from pandas import DataFrame
+import pandas as pd
 
 from common import profile_name
 from tailwise import claims
 from tailwise.scoreboard import scoreboard
+
+
+def changes(board: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
+    """A headline and a line for each verdict that is not the recorded one."""
+    both = zip(board.itertuples(), recorded.itertuples())
+    lines = [
+        f"  {here.claim}: {here.verdict} here, {there.verdict} in the record"
+        for here, there in both
+        if here.verdict != there.verdict
+    ]
+    if not lines:
+        return ["every verdict is the recorded one"]
+    why = "an interval that touches its limit can fall on either side"
+    return [f"{len(lines)} differ from the record; {why}:", *lines]
 
 
 def main() -> None:
@@ -22,20 +36,6 @@ def main() -> None:
     summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     print(f"\n{len(board)} claims: {summary}")
     print("\n".join(changes(board, scoreboard(profile, "recorded"))), end="\n\n")
-
-
-def changes(board: DataFrame, recorded: DataFrame) -> list[str]:
-    """A headline and a line for each verdict that is not the recorded one."""
-    both = zip(board.itertuples(), recorded.itertuples())
-    lines = [
-        f"  {here.claim}: {here.verdict} here, {there.verdict} in the record"
-        for here, there in both
-        if here.verdict != there.verdict
-    ]
-    if not lines:
-        return ["every verdict is the recorded one"]
-    why = "an interval that touches its limit can fall on either side"
-    return [f"{len(lines)} differ from the record; {why}:", *lines]
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from tailwise.metrics import group_accuracies
 
 SCALERS = ("reference", "validation")
 C_GRID = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
-# An l1 penalty: penalty="l1" until scikit-learn 1.7, l1_ratio=1 since.
-OLD = LogisticRegression().get_params().get("penalty") == "l2"
-L1 = {"penalty": "l1"} if OLD else {"l1_ratio": 1}
+# penalty="l1" until scikit-learn 1.7, whose default was "l2"; l1_ratio=1 since.
+_DEFAULT = LogisticRegression().get_params().get("penalty")
+L1 = {"penalty": "l1"} if _DEFAULT == "l2" else {"l1_ratio": 1}
 
 # As read in dfr_evaluate_spurious.py of PolinaKirichenko/deep_feature_reweighting
 # (46666e6; arXiv 2204.02937) and of izmailovpavel/spurious_feature_learning (e5b4b4f;

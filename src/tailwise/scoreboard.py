@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tailwise import profiles
 from tailwise.claims import (
     VERDICTS,
     Chapter,
@@ -121,13 +122,17 @@ def freshest(chapter: str, profile: str) -> Record | None:
 
 
 def claim_box(chapter: str, *profile_names: str) -> ClaimTable:
-    """A chapter's claims with the freshest verdicts, a column per profile that ran."""
-    found = []
-    for name in profile_names:
-        here = latest(chapter, name)
-        if record := here or recorded(chapter, name):
-            found.append((f"{name}, this run" if here else name, record))
-    return ClaimTable(load(chapter), tuple(found))
+    """A chapter's claims with the freshest verdicts, a column per profile that ran.
+
+    In a chapter's last cell the column of its own profile is that of this run.
+    """
+    own = profiles.current().name
+    columns = (
+        (f"{name}, this run" if name == own and latest(chapter, name) else name, record)
+        for name in profile_names
+        if (record := freshest(chapter, name))
+    )
+    return ClaimTable(load(chapter), tuple(columns))
 
 
 def enter(ledger: Ledger, found: dict[str, dict[str, Estimate]]) -> pd.DataFrame:

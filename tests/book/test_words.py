@@ -1,4 +1,4 @@
-"""Notation, glossary and recaps say what is there: in the code and in the book."""
+"""Notation, glossary, recaps and the first change say what is there."""
 
 import ast
 import re
@@ -142,3 +142,18 @@ def test_a_missing_neighbour_is_caught(tmp_path):
         (tmp_path / f"{number}_x.py").write_text(f"# ## Recap\n{text}")
     found = recap_faults(sorted(tmp_path.glob("*.py")))
     assert found == ["2_x.py: its recap has no link to 3_x.ipynb"]
+
+
+# How to run
+
+
+def test_the_first_change_that_is_described_is_there():
+    page = (BOOK / "how_to_run.md").read_text("utf-8")
+    new, old, section = re.search(
+        r"write `(\S+)` for `(\S+)` in the first cell under \*(.+?)\* in chapter 1",
+        page,
+    ).groups()
+    chapter = CHAPTERS[0].read_text("utf-8")
+    cell = chapter.partition(f"# ## {section}\n")[2].split("# %%\n")[1]
+    assert cell.count(old) == 1
+    assert new != old

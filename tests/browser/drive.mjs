@@ -10,15 +10,18 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { audit, COLORS, launch } from "./chromium.mjs";
+import { audit, launch } from "./chromium.mjs";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const HTML = process.env.TAILWISE_HTML ?? `${ROOT}_build/html`;
 const QUERY = "effective dimension";
 
-const SCREENS = {
-  desktop: { viewport: { width: 1280, height: 800 } },
-  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+const desktop = { width: 1280, height: 800 };
+const phone = { width: 390, height: 844 };
+const MODES = {
+  light: { viewport: desktop, colorScheme: "light" },
+  dark: { viewport: desktop, colorScheme: "dark" },
+  phone: { viewport: phone, colorScheme: "light", isMobile: true, hasTouch: true },
 };
 
 async function serve(folder) {
@@ -74,67 +77,49 @@ function inspect(width) {
   };
 }
 
-// Follow the system to dark, as the theme does, and wait until colours have changed.
-async function darken(page) {
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.waitForFunction(() => (document.documentElement.dataset.theme ?? "dark") === "dark");
-  await page.evaluate(async () => {
-    await new Promise(requestAnimationFrame); // from here on changes of colour are animations
-    await Promise.all(document.getAnimations().map((a) => a.finished));
-  });
-}
-
-// What is met in each mode. A desktop's page is opened in light and then goes dark, where
-// only its colours are audited again.
 async function check(context, origin, name, path) {
   const page = await context.newPage();
-  const met = { "console error": [], "request that leaves the book": [] };
+  const errors = [];
+  const outside = [];
   let bytes = 0;
-  page.on("console", (m) => m.type() === "error" && met["console error"].push(`${m.text()} ${m.location().url}`));
-  page.on("pageerror", (error) => met["console error"].push(String(error)));
+  page.on("console", (m) => m.type() === "error" && errors.push(`${m.text()} ${m.location().url}`));
+  page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => {
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin)
-      met["request that leaves the book"].push(request.url());
+      outside.push(request.url());
   });
   page.on("response", async (response) => {
     bytes += Number(response.headers()["content-length"] ?? 0);
   });
   await open(page, origin + path);
+  const faults = await page.evaluate(inspect, page.viewportSize().width);
+  const violations = await audit(page);
   const found =
     name === "search"
       ? await page.$$eval("#search-results li a", (links) => links.map((a) => a.pathname))
       : undefined;
-  const look = async (rules) => {
-    const faults = await page.evaluate(inspect, page.viewportSize().width);
-    // On a phone they scroll inside their box; axe checks that the box takes the focus.
-    if (context.screen === "phone") delete faults["code or formula cut off"];
-    const accessibility = (await audit(page, rules)).flatMap((v) =>
-      v.nodes.map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary}`),
-    );
-    return { bytes, found, faults: { ...met, accessibility, ...faults } };
-  };
-  const visits = {};
-  if (context.screen === "phone") visits.phone = await look();
-  else {
-    visits.light = await look();
-    await darken(page);
-    visits.dark = await look({ runOnly: COLORS });
-  }
   await page.close();
-  return visits;
+  // On a phone they scroll inside their box; axe checks that the box takes the focus.
+  if (context.mode === "phone") delete faults["code or formula cut off"];
+  return {
+    bytes,
+    found,
+    faults: {
+      "console error": errors,
+      "request that leaves the book": outside,
+      "accessibility": violations.flatMap((v) =>
+        v.nodes.map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary}`),
+      ),
+      ...faults,
+    },
+  };
 }
 
 async function shoot(context, origin, name, path, folder) {
   const page = await context.newPage();
   await open(page, origin + path);
-  const save = (mode) =>
-    page.screenshot({ path: `${folder}/${name.replaceAll("/", "-")}.${mode}.png`, fullPage: true });
-  if (context.screen === "phone") await save("phone");
-  else {
-    await save("light");
-    await darken(page);
-    await save("dark");
-  }
+  const file = `${folder}/${name.replaceAll("/", "-")}.${context.mode}.png`;
+  await page.screenshot({ path: file, fullPage: true });
   await page.close();
 }
 
@@ -146,12 +131,12 @@ try {
   const pages = Object.entries(builtPages());
   const results = {};
   await Promise.all(
-    Object.entries(SCREENS).map(async ([screen, settings]) => {
-      const context = await browser.newContext({ colorScheme: "light", ...settings });
-      context.screen = screen;
+    Object.entries(MODES).map(async ([mode, settings]) => {
+      const context = await browser.newContext(settings);
+      context.mode = mode;
       for (const [name, path] of pages) {
         if (values.shots) await shoot(context, server.origin, name, path, values.shots);
-        else Object.assign((results[name] ??= {}), await check(context, server.origin, name, path));
+        else (results[name] ??= {})[mode] = await check(context, server.origin, name, path);
       }
     }),
   );

@@ -63,7 +63,7 @@ try {
     }
     const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
     if (scrollWidth > clientWidth) found.faults.push(`${mode}: ${scrollWidth} px wide`);
-    for (const v of await audit(page, { selector: ".geometry-explorer" })) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
+    for (const v of await audit(page, ".geometry-explorer")) found.faults.push(`${mode}: ${v.id}: ${v.nodes[0].html}`);
     if (folder) await root.screenshot({ path: `${folder}/explorer.${mode}.png` });
   }
   const { root } = await visit({ javaScriptEnabled: false });

@@ -26,7 +26,7 @@ class Layout:
     blocks: Callable[[nn.Module], Sequence[nn.Module]]
     embed: Callable[[nn.Module, Tensor], Tensor]  # [n, t, d] -> [n, e]
     width: Callable[[nn.Module], int]  # d
-    # The last block of tokens; it may return the class token alone, which is read.
+    # Applies the last block. It may return the class token alone: no other is read.
     last: Callable[[nn.Module, Tensor], Tensor] = lambda block, x: block(x)
     batch_first: Callable[[nn.Module], bool] = lambda module: True
 

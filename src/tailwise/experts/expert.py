@@ -96,6 +96,8 @@ class Expert(nn.Module):
     ) -> Tensor:
         """Tokens ``[n, t, d]`` that enter block `start` to those that enter `stop`.
 
+        After the last block that may be the class token alone.
+
         Parameters
         ----------
         group : Tensor [n, blocks, tokens, d], optional

@@ -25,10 +25,10 @@ class Attention(nn.Module):
         if first is None:
             parts = self.qkv(x).chunk(3, -1)
         else:
-            width = x.shape[-1]
-            own, rest = zip(*((p[:width], p[width:]) for p in self.qkv.parameters()))
-            query, keys = F.linear(x[:, :first], *own), F.linear(x, *rest)
-            parts = (query, *keys.chunk(2, -1))
+            width, weight, bias = x.shape[-1], self.qkv.weight, self.qkv.bias
+            query = F.linear(x[:, :first], weight[:width], bias[:width])
+            rest = F.linear(x, weight[width:], bias[width:])
+            parts = (query, *rest.chunk(2, -1))
         # [B, T, width] -> [B, heads, T, width / heads]
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
         mixed = F.scaled_dot_product_attention(q, k, v)
