@@ -10,7 +10,8 @@ from pathlib import Path
 
 MARK = re.compile(r"<!-- computed: (\w+) -->")
 ROOT = Path(__file__).resolve().parents[1]
-MEASURES = ("transfer_matrix.py",)  # pages that write a record, as chapters do
+# Pages that read nothing of what the chapters measured.
+INDEPENDENT = ("bring_your_own.py", "transfer_matrix.py")
 
 
 def profile_name() -> str:
@@ -57,19 +58,21 @@ class Book:
         return self.build / "results" / self.profile
 
     def chapters(self) -> list[Path]:
-        """Chapters, pages that measure and solutions: independent of each other.
+        """Chapters, independent pages and solutions, which run in any order.
 
-        The longest come first, so that the last to run leaves no core idle for long.
+        The longest come first, so that the last to run leaves no core idle for long; a
+        solution's length is that of its text.
         """
-        folders = (self.source / "chapters", self.source / "solutions")
-        chapters, solutions = (sorted(folder.glob("*.py")) for folder in folders)
-        measures = [py for py in self.source.glob("*.py") if py.name in MEASURES]
-        return [*chapters, *measures, *solutions]
+        chapters = sorted((self.source / "chapters").glob("*.py"))
+        pages = [self.source / name for name in INDEPENDENT]
+        solutions = sorted((self.source / "solutions").glob("*.py"))
+        solutions.sort(key=lambda py: py.stat().st_size, reverse=True)
+        return [*chapters, *(py for py in pages if py.exists()), *solutions]
 
     def pages(self) -> list[Path]:
         """Notebooks that read what the chapters measured."""
         found = self.source.glob("*.py")
-        return sorted(py for py in found if py.name not in MEASURES)
+        return sorted(py for py in found if py.name not in INDEPENDENT)
 
     def executed(self, py: Path) -> Path:
         """Where the executed notebook lies."""
