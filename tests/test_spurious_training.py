@@ -305,6 +305,21 @@ def test_only_the_sets_asked_for_are_extracted(embedded, splits):
 # The architecture
 
 
+def test_a_folded_network_is_the_same_function():
+    model = resnet.SmallResNet(2, n_features=7, widths=(2, 3, 4, 5)).double()
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            torch.nn.init.uniform_(values, 0.5, 2.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        small = resnet.folded(model)
+        torch.testing.assert_close(small(x), model.eval()(x))
+    assert not any("running" in name for name in small.state_dict())
+    after = model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
 def test_the_last_map_is_eight_by_eight():
     model = resnet.SmallResNet(5, n_features=7, widths=(2, 3, 4, 5)).eval()
     x = torch.rand(3, 3, 32, 32)

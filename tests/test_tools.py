@@ -1,8 +1,10 @@
 """The maintainers' scripts, on a tiny book that is thrown away."""
 
+import asyncio
 import io
 import json
 import subprocess
+from dataclasses import replace
 
 import jupytext
 import nbformat
@@ -155,13 +157,29 @@ def test_progress_away_from_a_terminal_is_a_line_every_few_cells():
     assert stream.getvalue().splitlines() == lines
 
 
-def test_workers_times_threads_is_the_number_of_cores(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("profile", "jobs", "threads", "share"),
+    [("laptop", 1, "1", "6"), ("laptop", 4, "1", "1"), ("gpu", 1, "6", "6")],
+)
+def test_notebooks_share_the_cores(
+    tmp_path, monkeypatch, profile, jobs, threads, share
+):
+    given = []
+
+    async def execute_nothing(run, limits):
+        given.append(run._environment(tmp_path, limits))
+
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    book = tiny_book(tmp_path)
-    run = execute.Run(book, book.chapters()[0], execute.Progress())
-    assert run._environment(tmp_path, 3)["OMP_NUM_THREADS"] == "3"
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert run._environment(tmp_path, 3)["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr(execute, "cores", lambda: 6)
+    monkeypatch.setattr(execute.Run, "execute", execute_nothing)
+    book = replace(tiny_book(tmp_path), profile=profile)
+    stale = book.chapters() * 4
+    assert asyncio.run(execute._execute_all(book, stale, jobs)) == []
+    assert {env["OMP_NUM_THREADS"] for env in given} == {threads}
+    assert {env["LOKY_MAX_CPU_COUNT"] for env in given} == {share}
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # who sets it by hand is asked
+    asyncio.run(execute._execute_all(book, stale, jobs))
+    assert given[-1]["OMP_NUM_THREADS"] == "2"
 
 
 # Pairs

@@ -66,13 +66,13 @@ class Run:
         self.name = self.name.removeprefix("chapters/")
         self.count, self.cell = 0, None
 
-    async def execute(self, threads: int) -> str | None:
+    async def execute(self, limits: dict[str, str]) -> str | None:
         """Execute, keep the outcome, and return the story of a failure or None."""
         key, notebook = self.book.key(self.py), read_source(self.py)
         started = time.monotonic()
         self.book.build.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.book.build, prefix="run-") as folder:
-            fault = await self._execute(notebook, Path(folder), threads)
+            fault = await self._execute(notebook, Path(folder), limits)
             if fault is None:
                 self._keep(Path(folder), dumps(notebook), key)
         seconds = time.monotonic() - started
@@ -80,7 +80,7 @@ class Run:
         self.progress.end(self.name, outcome)
         return fault
 
-    async def _execute(self, notebook, results: Path, threads: int) -> str | None:
+    async def _execute(self, notebook, results: Path, limits: dict) -> str | None:
         from nbclient import NotebookClient
         from nbclient.exceptions import CellControlSignal, DeadKernelError
 
@@ -114,19 +114,19 @@ class Run:
             on_notebook_start=_leave_signals_alone,
         )
         try:
-            await client.async_execute(env=self._environment(results, threads))
+            await client.async_execute(env=self._environment(results, limits))
         except (CellControlSignal, DeadKernelError) as error:
             if asyncio.current_task().cancelling():  # Ctrl-C also looks like a death
                 raise asyncio.CancelledError from None
             return self._story(error)
 
-    def _environment(self, results: Path, threads: int) -> dict[str, str]:
+    def _environment(self, results: Path, limits: dict) -> dict[str, str]:
         env = os.environ | {"TAILWISE_PROFILE": self.book.profile}
         # A chapter's record counts only once its last cell has run, so it is written
         # aside first; a page reads the records that are in place.
         is_page = self.py in self.book.pages()
         env["TAILWISE_RESULTS"] = str(self.book.results.parent if is_page else results)
-        for name, value in (THRIFT | {"OMP_NUM_THREADS": str(threads)}).items():
+        for name, value in (THRIFT | limits).items():
             env.setdefault(name, value)
         return env
 
@@ -164,11 +164,14 @@ async def _execute_all(book: Book, stale: list[Path], jobs: int) -> list[str]:
     # One thread a notebook on a laptop: small networks lose more than they gain by
     # sharing one, above all beside another run, and the numbers stay the same.
     threads = 1 if book.profile == "laptop" else cores()
+    # What a notebook gives to processes of its own is its share of the cores.
+    share = max(1, cores() // jobs)
+    limits = {"OMP_NUM_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(share)}
     turn, progress = asyncio.Semaphore(jobs), Progress()
 
     async def one(py: Path) -> str | None:
         async with turn:
-            return await Run(book, py, progress).execute(threads)
+            return await Run(book, py, progress).execute(limits)
 
     return [story for story in await asyncio.gather(*map(one, stale)) if story]
 

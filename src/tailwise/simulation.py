@@ -183,8 +183,12 @@ def simulate_rivals(
         scores = leave_one_out_scores(one.X, one.y, torch.ones_like(one.y))
         moved = intercept[:1] - balancing_threshold(scores, one.y)
         rows = downsampled_rows(one.y[0], n_draws, generator)
-        X, y = one.X[0, rows], one.y[0, rows]
-        c, b = solve_heads(X, y, torch.ones_like(y))
+        few = max(1, 2**21 // (rows.shape[1] * d))  # that stay in the cache of a CPU
+        solved = [
+            solve_heads(one.X[0, r], one.y[0, r], one.X.new_ones(r.shape))
+            for r in rows.split(few)
+        ]
+        c, b = map(torch.cat, zip(*solved))
         count = torch.arange(1, n_draws + 1, device=b.device)
         coef = torch.cat([coef.flip(0), c.cumsum(0) / count[:, None]])
         intercept = torch.cat([intercept[1:], moved, b.cumsum(0) / count])

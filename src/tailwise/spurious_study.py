@@ -16,7 +16,7 @@ from tailwise.dfr import DeepFeatureReweighting
 from tailwise.linear_head import threshold_shift
 from tailwise.metrics import Estimate, estimate, group_accuracies
 from tailwise.spurious_reports import Head, Report, Sparsity, own_head, report, sparsity
-from tailwise.spurious_training import Embedded, Recipe, embed, fit
+from tailwise.spurious_training import SETS, Embedded, Recipe, embed, fit
 
 NAMES = {
     "worst": "worst group",
@@ -42,7 +42,7 @@ NAMES = {
     "zeros_mean": "zeros in the mean head",
     "mixed_excess": "mixed, kept − all",
 }
-TEST_SETS = ("val", "test", "test_same", "test_swapped")
+TEST_SETS = ("test", "test_same", "test_swapped")
 
 
 def moved(head: Head, features: np.ndarray, images: spurious.Images) -> Head:
@@ -130,16 +130,17 @@ def run_seed(recipe: Recipe, *, scratch: bool = False) -> SeedRun:
     )
     trained = []
 
-    def network(method: str, *, pretrained: bool = True, all_sets: bool = False):
+    def network(
+        method: str, sets: tuple[str, ...] = TEST_SETS, *, pretrained: bool = True
+    ):
         # Two more epochs from scratch, where there is more to learn.
         epochs = recipe.epochs if pretrained else recipe.epochs + 2
         changes = dict(method=method, pretrained=pretrained, epochs=epochs)
         model, now = fit(replace(recipe, **changes), splits)
         trained.append(now)
-        sets = {} if all_sets else {"sets": TEST_SETS}
-        return embed(model, splits, recipe.device, **sets)
+        return embed(model, splits, recipe.device, sets)
 
-    erm = network("ERM", all_sets=True)
+    erm = network("ERM", SETS)
     f, val, hold = erm.features, splits.val, splits.hold
     own = own_head(erm)
     head, estimator = refitted(erm, f["val"], val, recipe.seed)
@@ -159,7 +160,7 @@ def run_seed(recipe: Recipe, *, scratch: bool = False) -> SeedRun:
         other = network(method)
         reports[method] = report(own_head(other), other)
     if scratch:
-        other = network("ERM", pretrained=False, all_sets=True)
+        other = network("ERM", ("train", "val", *TEST_SETS), pretrained=False)
         head = refitted(other, other.features["val"], val, recipe.seed)[0]
         reports["ERM, from scratch"] = report(own_head(other), other)
         reports["DFR, from scratch"] = report(head, other)

@@ -170,13 +170,17 @@ def embed(
 ) -> Embedded:
     """Extract features of the given sets, and the maps and features of the test set."""
 
-    def extract(name: str, what: Callable[[Tensor], Tensor]) -> Tensor:
-        images = getattr(splits, name).x
-        return loop.extract(lambda x: what(_layout(x, device)), images)
+    frozen = resnet.folded(model)
 
-    maps = extract("test", model.maps).float()
-    features = {name: extract(name, model.features) for name in set(sets) - {"test"}}
-    features["test"] = maps.double().mean((-2, -1))
+    def extract(name: str, what: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = getattr(splits, name).x.split(500)
+        return torch.cat([what(_layout(x, device)).cpu() for x in parts])
+
+    maps = extract("test", frozen.maps)
+    features = {
+        name: extract(name, frozen.features).double() for name in set(sets) - {"test"}
+    }
+    features["test"] = maps.mean((-2, -1), dtype=torch.float64)
     weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
     return Embedded(
         {name: values.numpy() for name, values in features.items()},

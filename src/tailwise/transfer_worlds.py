@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tailwise.data import corruption, glyphs, imbalance, spurious
 from tailwise.experts import pretrained
-from tailwise.models.resnet import SmallResNet
+from tailwise.models.resnet import SmallResNet, folded
 from tailwise.profiles import Profile
 from tailwise.spurious_training import pretrained_body
 
@@ -123,7 +123,7 @@ def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> Wo
     small = replace(small, counts=small.counts | {"test": (n_test,) * 4})
     network = SmallResNet(2)
     network.body.load_state_dict(pretrained_body(), strict=False)
-    network.eval().to(P.device, memory_format=torch.channels_last)
+    network = folded(network).to(P.device, memory_format=torch.channels_last)
 
     def embedded(images: spurious.Images) -> Part:
         rows = images.x.split(500)

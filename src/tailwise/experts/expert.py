@@ -225,7 +225,8 @@ def add_groups(
         generator=generator,
         like=backbone.like,
     )
-    queries = in_chunks(lambda part: expert.query(backbone.tokens(part), 0), images)
-    groups.init_keys(queries, generator=generator)
+    rows = torch.randperm(len(images), generator=generator)[:pool]
+    with torch.no_grad():
+        groups.init_keys(expert.query(backbone.tokens(images[rows]), 0))
     expert.groups = groups
     return expert

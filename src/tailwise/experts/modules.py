@@ -119,17 +119,15 @@ class GroupPrompts(nn.Module):
         self.tokens = normal(*shape, generator=generator, like=like)
 
     @torch.no_grad()
-    def init_keys(self, queries: Tensor, *, generator: torch.Generator) -> None:
-        """Take distinct queries ``[n, e]``, n ≥ pool, as keys.
+    def init_keys(self, queries: Tensor) -> None:
+        """Take queries ``[pool, e]`` of distinct images as keys.
 
         Random keys collapse: every image then finds the same two.
         """
-        pool, width = self.keys.shape
-        shape = list(queries.shape)
-        if len(shape) != 2 or shape[1] != width or shape[0] < pool:
-            raise ValueError(f"queries is {shape}: expected [n ≥ {pool}, {width}]")
-        rows = torch.randperm(len(queries), generator=generator)[:pool]
-        self.keys.copy_(queries[rows.to(queries.device)])
+        if queries.shape != self.keys.shape:
+            given, wanted = list(queries.shape), list(self.keys.shape)
+            raise ValueError(f"queries is {given}: expected {wanted}")
+        self.keys.copy_(queries)
 
     def match(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of the chosen keys, and which they are: both ``[n, top]``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tailwise.data.glyphs import Glyphs, Task
 from tailwise.experts import phases, pretrained
-from tailwise.experts.backbones import as_backbone
+from tailwise.experts.backbones import Layout, as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.joint import train_jointly
 from tailwise.experts.samplers import generator_for
@@ -32,6 +32,13 @@ KINDS = pretrained.KINDS
 TESTS = ("test", "test_unseen")
 SETS = ("train", *TESTS)
 SETTINGS = Settings(steps=100)
+# For a head alone: its "images" are embeddings, and there is nothing before it.
+EMBEDDED = Layout(
+    tokens=lambda module, x: x.unsqueeze(1),
+    blocks=lambda module: (),
+    embed=lambda module, x: x[:, 0],
+    width=lambda module: module.width,
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,20 @@ class Pair:
         return Pair(*(copy.deepcopy(part).to(place) for part in parts))
 
     def fresh(
-        self, kind: str, task: Task, seed: int, *, head: str | None = None, **parts
+        self,
+        kind: str,
+        task: Task,
+        seed: int,
+        *,
+        head: str | None = None,
+        embedded: Tensor | None = None,
+        **parts,
     ) -> Expert:
         """An untrained expert whose head starts at class means or at names.
 
         `head` may be "means", "text" or "random"; by default "means" for the visual
-        and "text" for the language expert. Other parameters as in `make_expert`.
+        and "text" for the language expert. `embedded` are embeddings of the training
+        images, if they are at hand. Other parameters as in `make_expert`.
         """
         heads = ("means", "text", "random")
         head = head or ("means" if kind == "visual" else "text")
@@ -67,8 +82,9 @@ class Pair:
         if head == "text":
             made.head.init_text(self.text.encode(task.names).detach())
         elif head == "means":
-            features = in_chunks(backbone.module, train.images)
-            made.head.init_means(features, train.labels)
+            if embedded is None:
+                embedded = in_chunks(backbone.module, train.images)
+            made.head.init_means(embedded, train.labels)
         return made
 
 
@@ -133,20 +149,20 @@ def _keep(
     }
 
 
-def _features(expert: Expert, task: Task) -> dict[str, Tensor]:
-    """Embeddings of the test images; experts with a head alone share them."""
-    like = expert.backbone.like
+def _embedded(pair: Pair, kind: str, task: Task) -> dict[str, Tensor]:
+    """Embeddings of all sets, which experts with a head alone share."""
+    module = getattr(pair, kind)
+    like = next(module.parameters())
     return {
-        name: in_chunks(expert.features, getattr(task, name).images.to(like))
-        for name in TESTS
+        name: in_chunks(module, getattr(task, name).images.to(like)) for name in SETS
     }
 
 
 @torch.no_grad()
 def _keep_head(
-    split: Split, method: str, expert: Expert, features: dict[str, Tensor]
+    split: Split, method: str, expert: Expert, embedded: dict[str, Tensor]
 ) -> None:
-    split.logits[method] = {k: expert.head(x).cpu() for k, x in features.items()}
+    split.logits[method] = {name: expert.head(embedded[name]).cpu() for name in TESTS}
 
 
 def _mixtures(split: Split, of: str, seed: int) -> None:
@@ -255,25 +271,30 @@ def run(
     split, data = Split(task, rates=rates), (train.images, train.labels)
     tell = progress or (lambda name: None)
     for kind in KINDS:
-        plain = dict(tokens=0, adapter=0)
+        embedded = _embedded(pair, kind, task)
+        plain = dict(tokens=0, adapter=0, embedded=embedded["train"])
         start = pair.fresh(kind, task, seed, **plain)
         known = "names" if kind == "language" else "class means"
-        features = _features(start, task)
-        _keep_head(split, f"{kind}, {known}", start, features)
+        _keep_head(split, f"{kind}, {known}", start, embedded)
         for name, tau, head in (
             ("probe", 1.0, None),
             ("probe with CE", 0.0, None),
             ("probe, random head", 1.0, "random"),
         ):
-            probe = pair.fresh(kind, task, seed, head=head, **plain)
-            given = replace(settings, tau=tau)
-            options = dict(generator=generator_for(seed, kind, "probe"), cached=True)
-            phases.linear_probe(probe, *data, settings=given, **options)
-            _keep_head(split, f"{kind}, {name}", probe, features)
+            untrained = pair.fresh(kind, task, seed, head=head, **plain)
+            probe = Expert(as_backbone(getattr(pair, kind), EMBEDDED), untrained.head)
+            phases.linear_probe(
+                probe,
+                embedded["train"],
+                train.labels,
+                generator=generator_for(seed, kind, "probe"),
+                settings=replace(settings, tau=tau),
+            )
+            _keep_head(split, f"{kind}, {name}", probe, embedded)
         full = tuned(pair, kind, task, seed, replace(settings, lr=rates[kind]))
         _keep(split, f"{kind}, full", full)
         tell(f"{kind}, full")
-        expert = pair.fresh(kind, task, seed)
+        expert = pair.fresh(kind, task, seed, embedded=embedded["train"])
         options = dict(settings=settings, cached=True)
         generator = generator_for(seed, kind, "phase 1")
         phases.phase_one(expert, *data, generator=generator, **options)

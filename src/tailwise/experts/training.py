@@ -142,7 +142,8 @@ def fit(
     for group in made:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(made, weight_decay=settings.weight_decay)
+    decay = settings.weight_decay
+    optimizer = torch.optim.AdamW(made, weight_decay=decay, fused=True)
     if settings.schedule == "onecycle":
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, [group["lr"] for group in made], settings.steps

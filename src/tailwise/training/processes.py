@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 
 T = TypeVar("T")
@@ -17,17 +17,18 @@ def in_processes(
     jobs: int = 2,
     device: str | torch.device = "cpu",
 ) -> list[T]:
-    """``[function(*cell) for cell in cells]``, on the CPU in `jobs` processes.
+    """``[function(*cell) for cell in cells]``, on the CPU in up to `jobs` processes.
 
-    On another device one after the other, in this process. Processes share the cores,
-    so that each computes on fewer threads.
+    On another device, or with one core (``LOKY_MAX_CPU_COUNT=1``: `make book` runs
+    other notebooks on the others), one after the other, in this process. Processes
+    share the cores, so that each computes on fewer threads.
 
     Examples
     --------
     >>> in_processes(max, [(1, 2), (4, 3)], jobs=1)
     [2, 4]
     """
-    jobs = jobs if torch.device(device).type == "cpu" else 1
+    jobs = min(jobs, cpu_count()) if torch.device(device).type == "cpu" else 1
     found = Parallel(n_jobs=jobs)(delayed(function)(*cell) for cell in cells)
     if jobs > 1:
         get_reusable_executor(reuse=True).shutdown(wait=True)
