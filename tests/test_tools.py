@@ -19,7 +19,7 @@ import scoreboard
 import set_repository
 import stage
 import sync
-from common import Book, fingerprint, write
+from common import GUIDE, Book, fingerprint, write
 
 SETUP = """\
 # %% [markdown]
@@ -128,6 +128,18 @@ def test_what_makes_a_notebook_stale(book, changed, chapter, page):
     write(book.root / changed, "# changed\n")
     assert book.is_current(book.chapters()[0]) is chapter
     assert book.is_current(book.pages()[0]) is page
+
+
+def test_the_guide_reads_the_committed_record_and_no_run(book):
+    guide = book.source / GUIDE
+    write(guide, PAGE)
+    assert guide in book.chapters()
+    assert guide not in book.pages()
+    keys = [book.key(guide)]
+    for changed in ("_build/results/laptop/ch1.json", "book/results/laptop/a.json"):
+        write(book.root / changed, "{}")
+        keys.append(book.key(guide))
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_another_profile_has_its_own_runs(book):

@@ -10,8 +10,10 @@ from pathlib import Path
 
 MARK = re.compile(r"<!-- computed: (\w+) -->")
 ROOT = Path(__file__).resolve().parents[1]
-# Pages that read nothing of what the chapters measured.
-INDEPENDENT = ("bring_your_own.py", "transfer_matrix.py")
+# Pages that read nothing of what this run's chapters measure. The guide reads a record
+# that is committed.
+GUIDE = "decision_guide.py"
+INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", GUIDE)
 
 
 def profile_name() -> str:
@@ -86,6 +88,8 @@ class Book:
         recorded = sorted((self.source / "results").glob("*"))
         if py in self.pages():
             reads += [self.results, *recorded]
+        elif py.name == GUIDE:
+            reads += recorded
         else:  # "At scale" shows the records of larger runs, never this profile's own
             own = ("bench", "laptop", self.profile)
             reads += [folder for folder in recorded if folder.name not in own]

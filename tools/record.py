@@ -84,10 +84,10 @@ def record(book: Book) -> list[str]:
     record_results(book)
     record_benchmarks(book)
     if on_laptop:
-        # The pages show the recorded results, which have just changed.
+        # Pages show the recorded results, which have just changed.
         if failures := execute.run(book):
             return failures
-        record_notebooks(book, book.pages())
+        record_notebooks(book, book.chapters() + book.pages())
         if figure := readme_figure(book):
             (book.source / "_static" / "readme.png").write_bytes(figure)
     readme = book.root / "README.md"

@@ -17,6 +17,7 @@ from tailwise.linear_head import threshold_shift
 from tailwise.metrics import Estimate, estimate, group_accuracies
 from tailwise.spurious_reports import Head, Report, Sparsity, own_head, report, sparsity
 from tailwise.spurious_training import SETS, Embedded, Recipe, embed, fit
+from tailwise.training import loop
 
 NAMES = {
     "worst": "worst group",
@@ -190,10 +191,10 @@ def tune_group_dro(recipe: Recipe, steps: Sequence[float]) -> dict[float, float]
     generator = torch.Generator().manual_seed(recipe.seed)
     splits = spurious.draw(recipe.world, full=recipe.full, generator=generator)
     val, found = splits.val, {}
+    x = val.x.to(recipe.device, memory_format=torch.channels_last)
     for step in steps:
         model, _ = fit(replace(recipe, method="group DRO", dro_step=step), splits)
-        world = embed(model, splits, recipe.device, ("val",))
-        predicted = own_head(world).scores(world.features["val"]) > 0
+        predicted = loop.extract(model, x).argmax(1)
         accuracy = group_accuracies(val.y, predicted, val.group)
         found[step] = accuracy.accuracy_worst_group
     return found
