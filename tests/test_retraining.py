@@ -38,7 +38,7 @@ def pair() -> FrozenPair:
     return FrozenPair(("rare", "common"), tuple(sets[:2]), tuple(sets[2:]), (0.5, 0.9))
 
 
-def compare(pair, n=50, n_resamples=3, **more):
+def compare(pair, n=50, n_resamples=3, n_draws=5, **more):
     return compare_rules(
         pair,
         n,
@@ -46,9 +46,18 @@ def compare(pair, n=50, n_resamples=3, **more):
         n_resamples=n_resamples,
         grid=torch.tensor([1.0, 4.0, 9.0]),
         generator=generator(),
-        n_draws=5,
+        n_draws=n_draws,
         **more,
     )
+
+
+def test_without_draws_all_other_rules_stay(pair):
+    whole, less = compare(pair), compare(pair, n_draws=0)
+    left_out = ["one downsample", "5 downsamples"]
+    assert list(whole.accuracy) == [*less.accuracy, *left_out]
+    for rule, found in less.accuracy.items():
+        assert torch.equal(found.nan_to_num(-1), whole.accuracy[rule].nan_to_num(-1))
+    assert torch.equal(less.sweep, whole.sweep)
 
 
 # Sampling

@@ -370,6 +370,7 @@ def worlds(runs):
 
 
 NUMBERS = [f.name for f in fields(Report) if f.name != "accuracy"]
+REDRAWN = ("swap_flips", "redraw_flips", "nuisance_effect")
 
 
 def assert_equal(a, b, message=""):
@@ -381,6 +382,10 @@ def assert_equal(a, b, message=""):
         return [*own, *accuracy.per_group, accuracy.accuracy_train_prior]
 
     np.testing.assert_array_equal(numbers(a), numbers(b), message)
+
+
+def without_redraws(report):
+    return replace(report, **dict.fromkeys(REDRAWN, np.nan))
 
 
 def test_a_run_has_every_method(runs):
@@ -401,7 +406,10 @@ def test_all_numbers_are_in_their_range(runs, name):
             continue  # a few steps from random weights may leave maps without evidence
         for number in NUMBERS:
             value = getattr(report, number)
-            assert np.isfinite(value), (method, number)
+            of_redraws = number in REDRAWN and method in METHODS[-3:-1]
+            assert np.isfinite(value) != of_redraws, (method, number)
+            if of_redraws:
+                continue
             if number.endswith(("flips", "share", "floor", "weight")):
                 assert 0 <= value <= 1, (method, number)
     assert (np.diff(runs[name].sparsity.zeros) <= 0).all()
@@ -478,10 +486,13 @@ def test_other_networks_are_measured_with_their_own_heads(runs, worlds):
         other = embed(model, splits, "cpu")
         assert not now, method
         found = study.report(study.own_head(other), other)
+        if method != METHODS[-1]:
+            found = without_redraws(found)
         assert_equal(found, run.reports[method], method)
         if method == SCRATCH[0]:
             head, _ = study.refitted(other, other.features["val"], splits.val, 0)
-            assert_equal(study.report(head, other), run.reports[SCRATCH[1]])
+            found = without_redraws(study.report(head, other))
+            assert_equal(found, run.reports[SCRATCH[1]])
 
 
 def test_a_second_run_trains_nothing_and_finds_the_same(runs):

@@ -345,13 +345,13 @@ assisted = {
     )
     for name in ("CE", "LDT 1/2", "CDT 1/2")
 }
-features, ordinary = networks.FEATURES, networks.ORDINARY
-every = five | more | assisted
+first = "CE", "LDT 1/2"
+three = {name: five[name] for name in (*first, both)}
 settings = {
-    "R = 10": (tasks[10], every, features),
-    "R = 100": (tasks[100], five, features),
-    "R = 10, ordinary": (tasks[10], five, ordinary),
-    "R = 100, ordinary": (tasks[100], five, ordinary),
+    "R = 10": (tasks[10], five | more | assisted, networks.FEATURES),
+    "R = 100": (tasks[100], five, networks.FEATURES),
+    "R = 10, ordinary": (tasks[10], three, networks.ORDINARY),
+    "R = 100, ordinary": (tasks[100], five, networks.ORDINARY),
 }
 found = in_processes(networks.train, settings.values(), device=P.device)
 runs = dict(zip(settings, found))
@@ -374,7 +374,7 @@ def distance(label, run=ten):
     return estimate(study.limit_errors(run, label)[0])
 
 
-names, first = ("CE", "LA", "LDT 1/2", "CDT 1/2"), ("CE", "LDT 1/2")
+names = "CE", "LA", "LDT 1/2", "CDT 1/2"
 parts = {
     "ch5.network_ridge": {
         name: estimate(study.exact_ridge_error(ten, name))

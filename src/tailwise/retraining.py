@@ -251,7 +251,7 @@ def compare_rules(
     prior : float
         Share of the minority among the samples.
     n_draws : int
-        Heads in the average of downsampled heads.
+        Heads in the average of downsampled heads; 0 leaves those rules out.
 
     Returns
     -------
@@ -271,14 +271,15 @@ def compare_rules(
     accuracy["threshold shift"] = class_accuracies(coef[:, 0], moved, pair.test)
 
     one, averaged = [], []
-    for features, labels in zip(X, y):
+    for features, labels in zip(X, y) if n_draws else ():
         rows = downsampled_rows(labels, n_draws, generator)
         equal = torch.ones_like(labels[rows])
         coef, intercept = solve_heads(features[rows], labels[rows], equal, ridge)
         one.append(class_accuracies(coef[0], intercept[0], pair.test))
         averaged.append(class_accuracies(coef.mean(0), intercept.mean(0), pair.test))
-    accuracy["one downsample"] = torch.stack(one, 1)
-    accuracy[f"{n_draws} downsamples"] = torch.stack(averaged, 1)
+    if n_draws:
+        accuracy["one downsample"] = torch.stack(one, 1)
+        accuracy[f"{n_draws} downsamples"] = torch.stack(averaged, 1)
 
     sweep = class_accuracies(*solve_ratio_heads(X, y, grid, ridge), pair.test)
     return RuleComparison(accuracy, ratio, grid, sweep)

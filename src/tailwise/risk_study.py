@@ -1,4 +1,4 @@
-"""The runs of chapter 3: every method on every model and severity law, measured."""
+"""The runs of chapter 3: methods on models under a severity law, measured."""
 
 import time
 from collections.abc import Sequence

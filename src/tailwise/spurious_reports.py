@@ -33,10 +33,11 @@ class Report:
     accuracy : GroupAccuracies
         Per group of the test set; the train-prior mean weights by training shares.
     swap_flips, redraw_flips : float
-        Share of predictions changed by the other attribute, and by a mere redraw.
+        Share of predictions changed by the other attribute, and by a mere redraw; NaN
+        where the redraws were not embedded.
     nuisance_effect : float
         Mean change of the score when attribute 0 becomes 1, in standard deviations of
-        the test scores.
+        the test scores; NaN as well.
     object_share, object_floor : float
         Share of the map on the object, and of a flat map.
     nuisance_share, nuisance_floor : float
@@ -104,21 +105,33 @@ class Report:
         return self.swap_flips - self.redraw_flips
 
 
-def report(head: Head, world: Embedded) -> Report:
-    """Measure a head on the test set, its redraws and its maps."""
-    test, f = world.splits.test, world.features
-    scores, same, swapped = (
-        torch.from_numpy(head.scores(f[name]))
-        for name in ("test", "test_same", "test_swapped")
-    )
-    predicted = (scores > 0).long()
-    accuracy = group_accuracies(
-        test.y, predicted, test.group, train_groups=world.splits.train.group
+def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> tuple:
+    """Flips by the other attribute, flips by a redraw, effect of the nuisance."""
+    if not {"test_same", "test_swapped"} <= world.features.keys():
+        return (float("nan"),) * 3
+    same, swapped = (
+        torch.from_numpy(head.scores(world.features[name]))
+        for name in ("test_same", "test_swapped")
     )
     # From attribute 0 to 1, whichever of the two the test image has.
     before, after = (
-        torch.where(test.a == 0, first, second)
+        torch.where(world.splits.test.a == 0, first, second)
         for first, second in ((scores, swapped), (swapped, scores))
+    )
+    return (
+        explain.flip_rate(scores, swapped).item(),
+        explain.flip_rate(scores, same).item(),
+        ((after - before).mean() / scores.std()).item(),
+    )
+
+
+def report(head: Head, world: Embedded) -> Report:
+    """Measure a head on the test set, its redraws if embedded, and its maps."""
+    test, f = world.splits.test, world.features
+    scores = torch.from_numpy(head.scores(f["test"]))
+    predicted = (scores > 0).long()
+    accuracy = group_accuracies(
+        test.y, predicted, test.group, train_groups=world.splits.train.group
     )
     coef = torch.from_numpy(head.coef)
     cam = explain.class_activation_map(world.maps, coef, predicted)
@@ -130,9 +143,7 @@ def report(head: Head, world: Embedded) -> Report:
     gaps = explain.neuron_effects(scores[:, None], test.group)
     return Report(
         accuracy,
-        explain.flip_rate(scores, swapped).item(),
-        explain.flip_rate(scores, same).item(),
-        ((after - before).mean() / scores.std()).item(),
+        *_changes(head, world, scores),
         on_object.share.nanmean().item(),
         on_object.floor.nanmean().item(),
         on_nuisance.share.nanmean().item(),
