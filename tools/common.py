@@ -10,8 +10,8 @@ from pathlib import Path
 
 MARK = re.compile(r"<!-- computed: (\w+) -->")
 ROOT = Path(__file__).resolve().parents[1]
-# Pages that read nothing of what this run's chapters measure. The guide reads a record
-# that is committed.
+# Pages that read nothing of what this run's chapters measure, the longest first. The
+# guide reads a record that is committed.
 GUIDE = "decision_guide.py"
 INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", GUIDE)
 
@@ -62,14 +62,14 @@ class Book:
     def chapters(self) -> list[Path]:
         """Chapters, independent pages and solutions, which run in any order.
 
-        The longest come first, so that the last to run leaves no core idle for long; a
-        solution's length is that of its text.
+        The longest come first and short pages last, so that no core is idle for long at
+        the end; a solution's length is that of its text.
         """
         chapters = sorted((self.source / "chapters").glob("*.py"))
-        pages = [self.source / name for name in INDEPENDENT]
+        pages = [path for name in INDEPENDENT if (path := self.source / name).exists()]
         solutions = sorted((self.source / "solutions").glob("*.py"))
         solutions.sort(key=lambda py: py.stat().st_size, reverse=True)
-        return [*chapters, *(py for py in pages if py.exists()), *solutions]
+        return [*chapters, *pages[:1], *solutions, *pages[1:]]
 
     def pages(self) -> list[Path]:
         """Notebooks that read what the chapters measured."""
