@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # guide reads a record that is committed.
 GUIDE = "decision_guide.py"
 INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", GUIDE)
+NETWORKS = ("4_lpt_experts.py", "2_dfr_sufficiency.py")  # the longest solutions
 
 
 def profile_name() -> str:
@@ -63,12 +64,12 @@ class Book:
         """Chapters, independent pages and solutions, which run in any order.
 
         The longest come first and short pages last, so that no core is idle for long at
-        the end; a solution's length is that of its text.
+        the end.
         """
         chapters = sorted((self.source / "chapters").glob("*.py"))
         pages = [path for name in INDEPENDENT if (path := self.source / name).exists()]
         solutions = sorted((self.source / "solutions").glob("*.py"))
-        solutions.sort(key=lambda py: py.stat().st_size, reverse=True)
+        solutions.sort(key=lambda py: [py.name != name for name in NETWORKS])
         return [*chapters, *pages[:1], *solutions, *pages[1:]]
 
     def pages(self) -> list[Path]:
