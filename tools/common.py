@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # guide reads a record that is committed.
 GUIDE = "decision_guide.py"
 INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", GUIDE)
-NETWORKS = ("4_lpt_experts.py", "2_dfr_sufficiency.py")  # the longest solutions
+LONGEST = ("4_lpt_experts.py", "2_dfr_sufficiency.py")  # of the solutions
 
 
 def profile_name() -> str:
@@ -69,7 +69,7 @@ class Book:
         chapters = sorted((self.source / "chapters").glob("*.py"))
         pages = [path for name in INDEPENDENT if (path := self.source / name).exists()]
         solutions = sorted((self.source / "solutions").glob("*.py"))
-        solutions.sort(key=lambda py: [py.name != name for name in NETWORKS])
+        solutions.sort(key=lambda py: [py.name != name for name in LONGEST])
         return [*chapters, *pages[:1], *solutions, *pages[1:]]
 
     def pages(self) -> list[Path]:

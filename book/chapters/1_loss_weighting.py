@@ -416,7 +416,7 @@ plt.show()
 #
 # Three pairs from Fashion-MNIST, the first of each pair rare: shirt and T-shirt, pullover and coat, dress and trouser.
 # Five small networks per pair are trained on unbalanced data and then frozen.
-# From images that a network has never seen we draw samples of 180 or 400, one in five rare, and refit the head under every rule: 30 samples for each network.
+# From images that a network has never seen we draw samples of 180 or 400, one in five rare, and refit the head under every rule (at 400 without downsampling): 30 samples for each network.
 # The network is the unit of repetition: intervals below are over networks.
 
 # %%

@@ -169,17 +169,10 @@ def embed(
     sets: tuple[str, ...] = SETS,
 ) -> Embedded:
     """Extract features of the given sets, and the maps and features of the test set."""
-
     frozen = resnet.folded(model)
-
-    def extract(name: str, what: Callable[[Tensor], Tensor]) -> Tensor:
-        parts = getattr(splits, name).x.split(500)
-        return torch.cat([what(_layout(x, device)).cpu() for x in parts])
-
-    maps = extract("test", frozen.maps)
-    features = {
-        name: extract(name, frozen.features).double() for name in set(sets) - {"test"}
-    }
+    images = {s: _layout(getattr(splits, s).x, device) for s in {*sets, "test"}}
+    maps = torch.cat([frozen.maps(x).cpu() for x in images.pop("test").split(500)])
+    features = {s: loop.extract(frozen.features, x) for s, x in images.items()}
     features["test"] = maps.mean((-2, -1), dtype=torch.float64)
     weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
     return Embedded(

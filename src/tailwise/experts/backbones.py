@@ -71,6 +71,13 @@ LAYOUTS = {
         batch_first=lambda module: getattr(module.transformer, "batch_first", False),
     ),
 }
+# For a head alone: its "images" are embeddings, and there is nothing before it.
+EMBEDDED = Layout(
+    tokens=lambda module, x: x.unsqueeze(1),
+    blocks=lambda module: (),
+    embed=lambda module, x: x[:, 0],
+    width=lambda module: module.width,
+)
 # An attribute that only this family has.
 MARKS = {
     "glyph": "tokens",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tailwise.data.glyphs import Glyphs, Task
 from tailwise.experts import phases, pretrained
-from tailwise.experts.backbones import Layout, as_backbone
+from tailwise.experts.backbones import EMBEDDED, as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.joint import train_jointly
 from tailwise.experts.samplers import generator_for
@@ -32,13 +32,6 @@ KINDS = pretrained.KINDS
 TESTS = ("test", "test_unseen")
 SETS = ("train", *TESTS)
 SETTINGS = Settings(steps=100)
-# For a head alone: its "images" are embeddings, and there is nothing before it.
-EMBEDDED = Layout(
-    tokens=lambda module, x: x.unsqueeze(1),
-    blocks=lambda module: (),
-    embed=lambda module, x: x[:, 0],
-    width=lambda module: module.width,
-)
 
 
 @dataclass(frozen=True)
