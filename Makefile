@@ -26,11 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: setup  ## execute what changed, print the verdicts, build _build/html
-	@TAILWISE_PROFILE=$$($(PY) -c 'from tailwise import profiles; print(profiles.current().name)') \
-	  && export TAILWISE_PROFILE \
-	  && $(PY) tools/execute.py \
-	  && $(PY) tools/scoreboard.py \
-	  && $(PY) tools/stage.py --executed
+	@$(PY) tools/book.py
 
 html: setup  ## build _build/html from the committed outputs, executing nothing
 	@TAILWISE_PROFILE=laptop $(PY) tools/stage.py

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
+from tailwise import heads
 from tailwise.heads import (
     effective_dof,
     leave_one_out_scores,
@@ -179,6 +180,35 @@ def test_many_data_sets_are_the_same_as_one_at_a_time():
         one = X[[s]], y[[s]], ratios, 0.1
         assert_same((coef[[s]], intercept[[s]]), solve_ratio_heads(*one))
         assert_same((dof[[s]],), (ratio_dof(*one),))
+
+
+@pytest.mark.parametrize(
+    ("shape", "ridge", "singular"),
+    [
+        ((200, 20), 0.0, False),
+        ((70, 60), 0.1, False),
+        ((70, 60), 0.0, True),  # fewer samples of the majority than features
+        ((40, 60), 0.0, True),
+    ],
+)
+def test_many_ratios_share_a_factorisation(shape, ridge, singular, monkeypatch):
+    g = torch.Generator().manual_seed(1)
+    n, d = shape
+    X = torch.randn(3, n, d, generator=g, dtype=torch.float64)
+    X *= torch.logspace(0, -2, d, dtype=torch.float64)
+    y = torch.where(torch.arange(n) < n // 4, 1.0, -1.0).double().expand(3, n)
+    ratios, shared = torch.logspace(-1, 3, 12, dtype=torch.float64), []
+    pencil = heads._RatioProblem._coef_by_pencil
+
+    def watched(problem, penalty):
+        shared.append(pencil(problem, penalty))
+        return shared[-1]
+
+    monkeypatch.setattr(heads._RatioProblem, "_coef_by_pencil", watched)
+    many = solve_ratio_heads(X, y, ratios, ridge)
+    assert {coef is None for coef in shared} == {singular}
+    few = [solve_ratio_heads(X, y, part, ridge) for part in ratios.split(4)]
+    assert_same(many, [torch.cat(parts, 1) for parts in zip(*few)])
 
 
 # What weights mean

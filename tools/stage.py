@@ -79,11 +79,11 @@ def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int
     return 0
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--executed", action="store_true", help="this machine's runs")
     parser.add_argument("--no-build", action="store_true", help="lay out only")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     book = Book.here()
     dress(book, lay_out(book, options.executed))
     return 0 if options.no_build else build(book, finish)

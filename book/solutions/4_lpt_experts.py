@@ -464,7 +464,7 @@ kinds = {
     "all, sorted": (120, lambda g: Sorted(60, g)),
     "all, by class": (120, packaged("confidences")),
 }
-quick = Settings(steps=150)
+quick = Settings(steps=100)
 
 
 def weigh(make, split, seen, on=None):

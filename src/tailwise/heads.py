@@ -58,14 +58,23 @@ def _centred_gram(X: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return mean, root.mT @ root
 
 
-def _solve(H: Tensor, penalty: float, rhs: Tensor) -> Tensor:
-    """(H + penalty I)^-1 rhs for rhs [B, d, t]; least norm where H is singular."""
-    A = H + penalty * torch.eye(H.shape[-1], dtype=H.dtype, device=H.device)
+def _penalised(H: Tensor, penalty: float) -> Tensor:
+    return H + penalty * torch.eye(H.shape[-1], dtype=H.dtype, device=H.device)
+
+
+def _cholesky(A: Tensor) -> Tensor | None:
+    """Cholesky factors, or None if a matrix is singular up to rounding."""
     factor, failed = torch.linalg.cholesky_ex(A)
     pivots = factor.diagonal(dim1=-2, dim2=-1)
-    # A pivot this small means a Gram matrix that is singular up to rounding.
-    floor = pivots.amax(-1) * (H.shape[-1] * torch.finfo(H.dtype).eps) ** 0.5
-    if failed.any() or (pivots.amin(-1) <= floor).any():
+    floor = pivots.amax(-1) * (A.shape[-1] * torch.finfo(A.dtype).eps) ** 0.5
+    singular = failed.any() or (pivots.amin(-1) <= floor).any()
+    return None if singular else factor
+
+
+def _solve(H: Tensor, penalty: float, rhs: Tensor) -> Tensor:
+    """(H + penalty I)^-1 rhs for rhs [B, d, t]; least norm where H is singular."""
+    A = _penalised(H, penalty)
+    if (factor := _cholesky(A)) is None:
         return torch.linalg.pinv(A, hermitian=True) @ rhs
     return torch.cholesky_solve(rhs, factor)
 
@@ -191,12 +200,54 @@ def leave_one_out_scores(
 
 @dataclass(frozen=True)
 class _RatioProblem:
-    """Normal equations [S, R, ...] of every ratio on every data set."""
+    """Normal equations of R ratios on S data sets, from the moments of the classes."""
 
-    H: Tensor
-    moment: Tensor
-    centre: Tensor
-    target: Tensor
+    gram: list[Tensor]  # of the majority and of the minority, [S, 1, d, d]
+    gap: Tensor  # between their means, [S, 1, d]
+    between: Tensor  # weight of the term that the gap adds, [S, R, 1]
+    ratios: Tensor  # [S, R]
+    centre: Tensor  # weighted mean of the features, [S, R, d]
+    target: Tensor  # and of the labels, [S, R]
+
+    def normal_matrices(self) -> Tensor:
+        """Gram matrices about the weighted means, ``[S, R, d, d]``.
+
+        That within the classes plus one term of rank one between their means.
+        """
+        majority, minority = self.gram
+        H = torch.addcmul(majority, self.ratios[..., None, None], minority)
+        outer = (self.gap.mT @ self.gap).unsqueeze(1)
+        return H.addcmul_(self.between.unsqueeze(-1), outer)
+
+    def coef(self, penalty: float) -> Tensor:
+        """Coefficients ``[S, R, d]``."""
+        # A GPU is faster at many factorisations than at one eigendecomposition.
+        if self.ratios.shape[1] > 8 and self.gap.device.type == "cpu":
+            found = self._coef_by_pencil(penalty)
+            if found is not None:
+                return found
+        moment = (2 * self.between * self.gap).unsqueeze(-1)
+        return _solve(self.normal_matrices(), penalty, moment).squeeze(-1)
+
+    def _coef_by_pencil(self, penalty: float) -> Tensor | None:
+        """All ratios from one eigendecomposition; None if a majority is singular.
+
+        With ``G_0 + penalty I = L L^T`` and ``L^-1 G_1 L^-T = Q diag(v) Q^T`` the part
+        within the classes is ``L Q (I + ratio diag(v)) Q^T L^T``; the rest has rank one
+        (Sherman and Morrison).
+        """
+        majority, minority = (gram.squeeze(1) for gram in self.gram)
+        factor = _cholesky(_penalised(majority, penalty))
+        if factor is None:
+            return None
+        half = torch.linalg.solve_triangular(factor, minority, upper=False)
+        whole = torch.linalg.solve_triangular(factor, half.mT, upper=False)
+        values, vectors = torch.linalg.eigh(whole)
+        basis = torch.linalg.solve_triangular(factor.mT, vectors, upper=True)
+        gap = self.gap @ basis
+        solved = gap / (1 + self.ratios.unsqueeze(-1) * values.unsqueeze(1))
+        size = 1 + self.between * (gap * solved).sum(-1, keepdim=True)
+        return 2 * self.between / size * (solved @ basis.mT)
 
 
 def _ratio_problems(
@@ -230,15 +281,11 @@ def _ratio_problem(X: Tensor, y: Tensor, ratios: Tensor) -> _RatioProblem:
         mean.append(class_mean.unsqueeze(1))
         gram.append(class_gram.unsqueeze(1))
         weight.append((member.sum(-1, keepdim=True) * scale).unsqueeze(-1))
-    # The Gram matrix about the weighted mean is that within the classes plus one
-    # rank-one term between their means.
     gap, total = mean[1] - mean[0], weight[0] + weight[1]
     between = weight[0] * weight[1] / total
-    H = torch.addcmul(gram[0], ratios[..., None, None], gram[1])
-    H.addcmul_(between.unsqueeze(-1), (gap.mT @ gap).unsqueeze(1))
     centre = (weight[0] * mean[0] + weight[1] * mean[1]) / total
     target = ((weight[1] - weight[0]) / total).squeeze(-1)
-    return _RatioProblem(H, 2 * between * gap, centre, target)
+    return _RatioProblem(gram, gap, between, ratios, centre, target)
 
 
 def solve_ratio_heads(
@@ -248,7 +295,7 @@ def solve_ratio_heads(
 
     The same heads as `solve_heads` with weight ``ratio`` on the minority (y = +1) and
     1 on the majority, but the Gram matrix of each class is built only once per data
-    set, whatever the number of ratios.
+    set, and on a CPU many ratios share one factorisation.
 
     Parameters
     ----------
@@ -272,7 +319,7 @@ def solve_ratio_heads(
     """
     heads, penalty = [], X.shape[-2] * ridge
     for problem in _ratio_problems(X, y, ratios, ridge):
-        coef = _solve(problem.H, penalty, problem.moment.unsqueeze(-1)).squeeze(-1)
+        coef = problem.coef(penalty)
         heads.append((coef, problem.target - (problem.centre * coef).sum(-1)))
     coef, intercept = map(torch.cat, zip(*heads))
     return coef, intercept
@@ -285,7 +332,9 @@ def ratio_dof(X: Tensor, y: Tensor, ratios: Tensor, ridge: float) -> Tensor:
     `solve_ratio_heads`.
     """
     problems = _ratio_problems(X, y, ratios, ridge)
-    return torch.cat([_dof(problem.H, X.shape[-2], ridge) for problem in problems])
+    return torch.cat(
+        [_dof(problem.normal_matrices(), X.shape[-2], ridge) for problem in problems]
+    )
 
 
 def solve_logistic_heads(
