@@ -46,11 +46,11 @@ class Recipe:
     head: float = 30.0
     epochs: int = 120
     batch_size: int = 128
-    widths: tuple[int, ...] = (96, 96, 32)
+    widths: tuple[int, ...] = (80, 80, 32)
 
 
 FEATURES = Recipe()
-ORDINARY = Recipe(True, ridge=5e-4, lr=0.1, head=1.0, widths=(96, 96, 64))
+ORDINARY = Recipe(True, ridge=5e-4, lr=0.1, head=1.0, widths=(80, 80, 64))
 
 
 class Body(nn.Module):
