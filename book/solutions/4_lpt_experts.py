@@ -1108,7 +1108,7 @@ for split in splits:
         change = split.change(scored(split, inputs))
         results.setdefault(label, []).append(change)
 
-# %% mystnb={"image": {"alt": "Forest plot of points above the mean of the unbroken experts, for all and for few classes. Not repaired: about one point lower in all classes. The three temperatures: at zero or slightly above. The scorer on confidences is lowest in few classes, that on summaries is about half a point below zero, that with one number for each expert is at zero with wide bars."}}
+# %% mystnb={"image": {"alt": "Forest plot of points above the mean of the unbroken experts, for all and for few classes. Not repaired: about one point lower in all classes. The three temperatures: at zero or slightly above. The scorer on confidences is lowest in few classes, that on summaries is a little below zero, that with one number for each expert is at zero with wide bars."}}
 fig, ax = plt.subplots(figsize=(7, 3.6))
 found = {name: estimate(rows) for name, rows in results.items()}
 for i, label, offset in ((0, "all", -0.12), (2, "few", 0.12)):

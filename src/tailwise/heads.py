@@ -221,7 +221,7 @@ class _RatioProblem:
 
     def coef(self, penalty: float) -> Tensor:
         """Coefficients ``[S, R, d]``."""
-        # A GPU is faster at many factorisations than at one eigendecomposition.
+        # Not on a GPU, where an eigendecomposition costs many factorisations.
         if self.ratios.shape[1] > 8 and self.gap.device.type == "cpu":
             found = self._coef_by_pencil(penalty)
             if found is not None:
@@ -233,8 +233,8 @@ class _RatioProblem:
         """All ratios from one eigendecomposition; None if a majority is singular.
 
         With ``G_0 + penalty I = L L^T`` and ``L^-1 G_1 L^-T = Q diag(v) Q^T`` the part
-        within the classes is ``L Q (I + ratio diag(v)) Q^T L^T``; the rest has rank one
-        (Sherman and Morrison).
+        within the classes and the penalty are ``L Q (I + ratio diag(v)) Q^T L^T``; the
+        rest has rank one (Sherman and Morrison).
         """
         majority, minority = (gram.squeeze(1) for gram in self.gram)
         factor = _cholesky(_penalised(majority, penalty))
