@@ -47,7 +47,7 @@ test: setup $(BROWSER)  ## lint, build the HTML, run every test and every notebo
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) tools/stage.py --executed
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 $(BROWSER): tests/browser/package-lock.json
 	@npm ci --prefix tests/browser --silent --no-audit --no-fund && touch $@ || \

@@ -17,15 +17,6 @@ from tailwise import plots
 os.environ |= THRIFT  # for the notebooks' kernels
 
 
-def pytest_collection_modifyitems(items):
-    """Long files first, so that no core waits at the end for the other's last one."""
-
-    def rank(item):
-        return item.path.name != "test_site.py", item.path.suffix != ".ipynb"
-
-    items.sort(key=rank)
-
-
 @pytest.fixture
 def page(monkeypatch):
     """New axes; at the end, their figures and no others can be drawn."""
