@@ -224,10 +224,8 @@ def test_recorded_pairs_agree_with_their_summaries():
 # Figures
 
 
-def test_figures_show_what_they_are_given(split, task):
-    import matplotlib.pyplot as plt
-
-    fig, axes = plt.subplots(5)
+def test_figures_show_what_they_are_given(split, task, page):
+    axes = page(2, 3).flat
     figures.long_tail(axes[0], task)
     heights = sorted(bar.get_height() for bar in axes[0].patches)
     np.testing.assert_array_equal(heights, sorted(task.counts.tolist()))
@@ -243,4 +241,3 @@ def test_figures_show_what_they_are_given(split, task):
     assert sum(numbers) == len(task.test.labels)
     figures.examples([axes[4]], task, [int(task.counts.argmax())])
     assert axes[4].get_title() == str(int(task.counts.max()))
-    plt.close(fig)

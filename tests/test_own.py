@@ -3,7 +3,6 @@
 import json
 
 import joblib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -360,17 +359,16 @@ def test_tables_have_a_row_for_each_head(found):
         verdict(found, smallest_effect=2)
 
 
-def test_figures_show_every_head(found):
-    fig, ax = plt.subplots()
+def test_figures_show_every_head(found, page):
+    ax = page()
     own_plots.gain_forest(ax, found)
     assert len(ax.get_legend().get_texts()) == len(found.heads) - 1
     assert len(ax.get_yticklabels()) == len(found.cells)
-    fig, axes = plt.subplots(2, 3)
+    axes = page(2, 3)
     own_plots.reliability(axes.flat, found)
-    titles = [one.get_title().splitlines()[0] for one in axes.flat]
+    titles = [one.get_title("left").splitlines()[0] for one in axes.flat]
     assert titles == list(found.heads)
     assert len({mark for _, mark in own_plots.looks(found).values()}) == 6
-    plt.close("all")
 
 
 # Export
