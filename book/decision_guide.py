@@ -94,7 +94,7 @@ Chart(
 # - It costs accuracy in the training mix. `skin · weights by priors − CE · training mix < 0`
 # - Do not balance the groups that you happen to have: DFR then gains less than balancing the classes. `skin · DFR − downsample averaging · worst group < 0` `skin · weights by groups − weights by priors · worst group < 0`
 # - LDT alone harms. `skin · LDT − CE · worst group < 0`
-# - None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · VS · worst group < 0.85`
+# - None of it is a cure: the best here still fails many of the missing group, so collect it. `skin · downsample averaging · worst group < 0.85`
 
 # %% tags=["remove-input"]
 buys(
@@ -109,7 +109,7 @@ buys(
 # %% [markdown]
 # ### All groups are there, one is worst
 #
-# - Weights by priors are enough where the rare groups sit in the rare class. `birds · weights by priors − CE · worst group > 0.1`
+# - Weights by priors are enough where the worst group sits in the rare class. `birds · weights by priors − CE · worst group > 0.1`
 # - Group labels in *training* buy nothing on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
 # - DFR pays more in the training mix than weights do. `birds · DFR − weights by priors · training mix < 0`
 # - VS does as well as weights. `birds · VS − weights by priors · worst group ~ 0`

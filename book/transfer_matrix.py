@@ -108,7 +108,7 @@ reports.HeatMap(record, "balanced", full=0.15)
 # %% tags=["hide-input"]
 reports.HeatMap(record, "training mix", full=0.1)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, one a world with a rare class or group. Each shows the gain of the worst group against the change of accuracy in the training mix for six methods. Weights by priors, the shifted threshold, downsampling, LA and VS lie high and to the left, SoftAD lies near the origin."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, one a world with a rare class or group. Each shows the gain of the worst group against the change of accuracy in the training mix for six methods. Weights by priors, the shifted threshold, downsampling, LA and VS lie high and to the left, but for weights by priors in the long tail, which cost nothing; SoftAD lies near the origin."}}
 shown = {
     "weights by priors": "priors",
     "shifted threshold": "shift",

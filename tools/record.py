@@ -143,7 +143,7 @@ def readme_table() -> str:
         verdicts = "<br>".join(
             f"{name}, {whose}: {text}"
             for name, board in boards.items()
-            for whose, origin in (("the paper", "paper"), ("ours", "tailwise"))
+            for whose, origin in (("papers", "paper"), ("ours", "tailwise"))
             if (text := tally(_verdicts(board, chapter.key, origin)))
             and (name == "laptop" or text != "not recorded yet")
         )

@@ -11,12 +11,12 @@
 # It takes hardly more time, and the tail of the loss becomes much smaller.
 # But on none of our three models is it certainly more accurate on the hardest images, and on the linear one it loses.
 # Almost all of the smaller tail is confidence: one temperature, fitted on a few hundred images, gives plain training nearly the same tail.
-# The best of its relatives, chosen after looking at the test results, gains some points on the hardest images on one of three models; there sharpness-aware training gains about as much.
+# The best of its relatives, chosen after looking at the test results, gains some points on the hardest images on one of three models, where hard images are rare in training; there sharpness-aware training gains about as much.
 # And the rival that "breaks down" takes steps that are twice as long; with half of them most of the loss comes back.
 #
 # The paper of this chapter is *Making Robust Generalizers Less Rigid* (Holland and Hamada, 2024; see [References](../references.md)).
 # SoftAD itself was introduced by Holland and Nakatani (2023).
-# Of both we read abstracts, part of one introduction, code and saved notebooks, not the bodies.
+# Of the first we read the abstracts, the start of the introduction, code and saved notebooks, not the body; of the second the text, in a copy whose constants we did not check.
 
 # %% [markdown]
 # ## What you will do
@@ -275,7 +275,7 @@ study.dashboard_table(rare["mlp"], dashboard)
 # The dashboard for the network with a hidden layer under the rare law: ERM's numbers, then paired differences with one standard error over seeds.
 # *Tail loss* is the mean of the worst tenth of test losses, *spread* their standard deviation.
 # Never read one column alone: a small spread can mean a good model or one that predicts the same for everything.
-# We show this model because it is the one where the family gains most; the next figure has all three.
+# We show this model because it is the one where the family gains most accuracy; the next figure has all three.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
@@ -377,7 +377,7 @@ plt.show()
 
 # %% [markdown]
 # > **Most of the tail is confidence.**
-# > As trained, the tails differ by a factor of about two; after one temperature, by a few per cent.
+# > As trained, the tails differ by a factor of about two; after one temperature, by about a tenth.
 # > A smaller tail of the loss is not yet a better model: it is a model that shouts less.
 # > If overconfidence is your problem, one temperature is the cheapest cure.
 
@@ -461,7 +461,7 @@ for model, result in rare.items():
 found
 
 # %% [markdown]
-# It costs about a point on the linear model, nothing certain on the middle one, and fails on all convolutional networks.
+# It costs about a point on the linear model, nothing certain on the middle one, and fails on all convolutional networks: most gave up, and the rest are far less accurate.
 # "Gave up" means a mean loss of at least 95 % of that of a constant prediction and almost no spread: the probabilities are nearly equal, though the largest is still right for a part of the images.
 # The likely cause: while all losses are alike, at the start of training, a quarter of ascent is enough to hold the network there; we did not test it.
 #
@@ -521,7 +521,7 @@ scoreboard.outcome(ledger)
 # SoftAD costs about what ERM costs (ours): **reproduced** (`ch3.no_extra_cost`).
 #
 # **Compositions.**
-# Pointwise compositions help at the worst severity: **not reproduced** with CVaR (`ch3.composes_cvar`), **not reproduced** with DRO (`ch3.composes_dro`). They lose four to seven points on every model.
+# Pointwise compositions keep accuracy at the worst severity (ours): **not reproduced** with CVaR (`ch3.composes_cvar`), **not reproduced** with DRO (`ch3.composes_dro`). They lose four to seven points on every model. That the idea is easy to compose, which is what the abstract says, is true.
 # Soft flooding of a batch's CVaR helps there (ours): **undecided** (`ch3.aggregate`). It does on the network with a hidden layer and does nothing on the other two.
 # The released variant, without any emphasis of the tail, does as well (ours): **undecided** (`ch3.tail_not_needed`). On the convolutional model the interval is too wide; on the others it does.
 # The released variant's threshold never moves (ours): **reproduced** (`ch3.frozen_threshold`).
@@ -533,7 +533,7 @@ scoreboard.outcome(ledger)
 #
 # **What we could not test.**
 # A wide network on CIFAR and the paper's own data are not part of the book: **not testable here** (`ch3.wide_networks`), **not testable here** (`ch3.cifar`).
-# No hyper-parameter was tuned here; levels and radii are those of the released code or of a first trial.
+# No hyper-parameter was tuned here; levels and radii are those of trial runs.
 # We read the abstracts, the beginning of the introduction and the released code with its saved outputs, not the theorems.
 
 # %% [markdown]
