@@ -188,6 +188,14 @@ def test_other_sources_give_another_key_and_train_again(sources):
     assert once(sources)[1]
 
 
+def test_builds_of_one_torch_release_share_their_networks(sources, monkeypatch):
+    keys = set()
+    for version in ("9.1.0", "9.1.0+cpu", "9.1.0+cu130"):
+        monkeypatch.setattr(cache.torch, "__version__", version)
+        keys.add(cache.key(SETTINGS, sources))
+    assert len(keys) == 1
+
+
 def test_other_data_or_another_torch_give_another_key(sources, tmp_path, monkeypatch):
     keys = {cache.key(SETTINGS, sources)}
     with monkeypatch.context() as patch:

@@ -2,8 +2,9 @@
 
 python tools/bundle.py      writes dist/tailwise-<version>.zip, whole or not at all
 
-It holds the site as it was built last, the notebooks with the exercises, the slides,
-the package as a wheel, the pins and a page that says how to start. The same inputs
+It holds the site as it was built last, the notebooks with the exercises, the networks
+that were trained for them, the slides, the package as a wheel, the pins and a page that
+says how to start. The same inputs
 give the same archive: entries are sorted and carry one fixed time.
 """
 
@@ -23,6 +24,7 @@ from stage import is_built
 TEMPLATE = Path(__file__).parent / "templates" / "start_here.html"
 TIME = (2020, 1, 1, 0, 0, 0)  # of every entry; any fixed one would do
 FOLDERS = ("chapters", "solutions", "exercises")
+SLIDES = "_static/slides.html"
 
 
 def _files(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
@@ -47,19 +49,25 @@ def build_wheel(root: Path, folder: Path) -> Path:
 
 def start_page(version: str, wheel: str, notebooks: list[str]) -> str:
     """The page to open first, with a row for each chapter."""
+    import torch
+
+    from tailwise import claims
+
     rows = []
-    chapters = [name for name in notebooks if name.startswith("chapters/")]
-    for name in chapters:
-        file = name.partition("/")[2]
-        links = " · ".join(
-            f'<a href="notebooks/{folder}/{file}">{folder}</a>'
-            for folder in FOLDERS
-            if f"{folder}/{file}" in notebooks
-        )
-        title = html.escape(Path(file).stem.replace("_", " "))
-        rows.append(f'<tr><th scope="row">{title}</th><td>{links}</td></tr>')
+    for chapter in map(claims.load, claims.chapters()):
+        name = chapter.page.partition("/")[2]
+        paths = {f"{folder}/{name}.ipynb" for folder in FOLDERS} & set(notebooks)
+        listed = "<br>".join(f"<code>{path}</code>" for path in sorted(paths))
+        title = f"{chapter.key.removeprefix('ch')} · {html.escape(chapter.title)}"
+        link = f'<a href="site/book/{chapter.page}.html">{title}</a>'
+        rows.append(f'<tr><th scope="row">{link}</th><td>{listed}</td></tr>')
     page = Template(TEMPLATE.read_text("utf-8"))
-    return page.substitute(version=version, wheel=wheel, chapters="\n".join(rows))
+    return page.substitute(
+        version=version,
+        wheel=wheel,
+        release=torch.__version__.partition("+")[0],
+        chapters="\n".join(rows),
+    )
 
 
 def contents(book: Book, wheel: Path) -> dict[str, bytes]:
@@ -76,10 +84,14 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     held = {f"site/{name}": path for name, path in _files(site)}
     pages = dict(_files(stage, (".ipynb", ".md")))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
-    held["slides.html"] = stage / "_static" / "slides.html"
+    trained = _files(book.build / "cache", (".safetensors", ".sha256"))
+    held |= {f"cache/{name}": path for name, path in trained}
+    held["slides.html"] = stage / SLIDES
     held[f"wheels/{wheel.name}"] = wheel
     held |= {name: book.root / name for name in ("constraints.txt", "LICENSE")}
     read = {name: path.read_bytes() for name, path in held.items()}
+    workshop = "notebooks/workshop/index.md"
+    read[workshop] = read[workshop].replace(SLIDES.encode(), b"slides.html")
     version = project(book.root)["version"]
     page = start_page(version, wheel.name, sorted(pages))
     return read | {"START_HERE.html": page.encode()}

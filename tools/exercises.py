@@ -5,13 +5,15 @@ python tools/exercises.py [FOLDER]      into _build/exercises by default
 A notebook keeps the set-up of the solutions and has for each exercise the task as the
 chapter states it, an empty cell, and the checks that the solution ends with. A check
 is kept if it reads only what the set-up gives, or plain variables of the solution:
-these are named above the empty cell, so that they are a contract and not a guess.
+these are named in the empty cell, so that they are a contract and not a guess, and so
+are the package's functions that the solution calls.
 """
 
 import ast
 import builtins
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +117,45 @@ def checks(exercise: Exercise, given: set[str]) -> tuple[list[str], list[str]]:
     return [text for text, _ in kept], sorted(contract)
 
 
-def exercise_cells(exercise: Exercise, task: str, given: set[str]) -> list:
+def of_package(code: str) -> set[str]:
+    """Names that a cell imports from the package."""
+    found = (n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom))
+    return {
+        alias.asname or alias.name
+        for node in found
+        if (node.module or "").partition(".")[0] == "tailwise"
+        for alias in node.names
+    }
+
+
+def called(code: str, package: set[str]) -> list[str]:
+    """The package's functions that a cell calls, in order and once each."""
+    functions = (n.func for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call))
+    found = []
+    for node in sorted(functions, key=lambda node: (node.lineno, node.col_offset)):
+        owner = node.value if isinstance(node, ast.Attribute) else node
+        if isinstance(owner, ast.Name) and owner.id in package:
+            found.append(ast.unparse(node))
+    return list(dict.fromkeys(found))
+
+
+def comment(text: str) -> str:
+    lines = textwrap.wrap(text, 70, break_long_words=False)
+    return "".join(f"\n# {line}" for line in lines)
+
+
+def exercise_cells(
+    exercise: Exercise, task: str, given: set[str], package: set[str]
+) -> list:
     """Task, empty cell and checks of one exercise."""
     from nbformat.v4 import new_code_cell, new_markdown_cell
 
     kept, contract = checks(exercise, given)
     stub, name = STUB, f"exercise-{exercise.number}"
+    if helpers := called("\n".join(exercise.code), package):
+        stub += comment(f"Functions that may help: {', '.join(helpers)}")
     if contract:
-        listed = ", ".join(contract)
-        stub += f"\n# The checks below read: {listed}"
+        stub += comment(f"The checks below read: {', '.join(contract)}")
     text = f"## {exercise.number} · {exercise.title}\n\n{task}"
     cells = [new_markdown_cell(text, id=name), new_code_cell(stub, id=f"{name}-code")]
     if kept:
@@ -168,17 +200,18 @@ def make(chapter, solutions, name: str):
             id="title",
         )
     ]
-    given = set()
+    given, package = set(), set()
     for place, cell in enumerate(set_up[1:], start=1):
         if cell.cell_type == "markdown":
             cells.append(new_markdown_cell(cell.source, id=f"set-up-{place}"))
             continue
         given |= set.union(*names(cell.source))
+        package |= of_package(cell.source)
         tags = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
         copy = new_code_cell(cell.source, id=f"set-up-{place}", metadata=tags)
         cells.append(copy)
     for exercise in exercises:
-        cells += exercise_cells(exercise, stated[exercise.number], given)
+        cells += exercise_cells(exercise, stated[exercise.number], given, package)
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python"}
     return new_notebook(
         cells=cells, metadata={"kernelspec": kernel | {"name": "python3"}}

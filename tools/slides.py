@@ -187,15 +187,19 @@ def ask_slide(where: str, asked: list[str], notebook) -> str:
 
 
 def words_slide(index: str) -> str:
-    """What a verdict means: the table of the book's first page."""
+    """What a verdict means: words and table of the book's first page."""
+    from tailwise.scoreboard import verdict_html
+
     block = index.partition("## What a verdict means")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", block, re.M)[1:]
+    words = " ".join(block.partition("|")[0].split())
+    rows = re.findall(r"^\| <span [^>]+>(.+?)</span> \| (.+?) \|$", block, re.M)
     body = "".join(
-        f"<tr><th scope='row'>{inline(word)}</th><td>{inline(meaning)}</td></tr>"
-        for word, meaning in rows
+        f"<tr><th scope='row'>{verdict_html({'verdict': verdict})}</th>"
+        f"<td>{inline(meaning)}</td></tr>"
+        for verdict, meaning in rows
     )
     table = f"<table class='words'><tbody>{body}</tbody></table>"
-    return slide("Tailwise", "What a verdict means", table)
+    return slide("Tailwise", "What a verdict means", f"<p>{inline(words)}</p>{table}")
 
 
 def chapter_slides(key: str, notebook, asked: list[str], board) -> list[str]:

@@ -10,7 +10,7 @@
 # It depends on two things that you can check.
 # **Where every combination of class and nuisance occurs in the held-out data, and the features already contain the object, refitting one layer goes most of the way to a network that was trained on balanced data.**
 # Where one combination is missing, the refitted layer keeps using the nuisance: balance among the groups that exist even *rewards* it.
-# There, moving a single threshold does about as well, and an edited image repairs more than either.
+# There, moving a single threshold does about as well as far as five seeds can tell, and an edited image repairs more than either.
 # A map of where the model looks can change while nothing else has.
 #
 # The paper of this chapter asks whether last-layer retraining is *truly sufficient* (Le, Schlötterer and Seifert, 2023).

@@ -8,7 +8,7 @@
 # **The answer, first.**
 # **Gentler, yes; better on the hard cases, no.**
 # Soft ascent-descent (SoftAD) pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
-# It takes hardly more time, and the tail of the loss becomes much smaller.
+# SoftAD takes hardly more time, and the tail of the loss becomes much smaller.
 # But on none of our three models is it certainly more accurate on the hardest images, and on the linear one it loses.
 # Almost all of the smaller tail is confidence: one temperature, fitted on a few hundred images, gives plain training nearly the same tail.
 # The best of its relatives, chosen after looking at the test results, gains some points on the hardest images on one of three models, where hard images are rare in training; there sharpness-aware training gains about as much.

@@ -10,8 +10,8 @@
 # The average gains more than prompts, adapters or full fine-tuning gain over a linear probe.
 # In our small world it gains in rare classes and in frequent ones, on every split, and with every pair of experts that we pretrained.
 # Most of what the paper adds to that did not help here.
-# Prompts and adapters are no better than a linear probe with the same loss.
-# Group prompts, with a loss and samplers of their own, are no better either.
+# Prompts and adapters are not clearly better than a linear probe with the same loss, on either expert.
+# Nor are group prompts, with a loss and samplers of their own.
 # A learned scorer is no better than the plain mean.
 # What does matter in the rare classes is the loss, and that the head does not start at random but at names or class means.
 # The experts here are tiny and the images are letters, so read this as a list of what to check first on your own data.
@@ -542,7 +542,7 @@ for name, z in found.items():
 # 6. **A scorer last**, on held-out images if you can spare any; keep it only if it beats the mean.
 # 7. **Log which expert decided**, and report rare classes in money: a missed part costs rework or a stopped line.
 #
-# **Do not use a mixture** when one more forward pass does not fit the machine, when both models make the same mistakes (print the share of images on which at least one is right), or when the licences of the base models do not allow it.
+# **Do not use it** when one more forward pass does not fit the machine, when both models make the same mistakes (print the share of images on which at least one is right), or when the licences of the base models do not allow it.
 #
 # ## Recap
 #
@@ -565,7 +565,7 @@ for name, z in found.items():
 # 1. Because the loss moves the rare classes more than the way of training does.
 # 2. None. The choice has no gradient; keys learn through their cosines with the queries.
 # 3. It sees which class has which confidence. For a rare class it learns whom to believe from a few images, on which the experts were trained.
-# 4. No: there is one point to win at most.
+# 4. Hardly: choosing the right expert for each image wins one point at most. A mean of logits can also be right where both are wrong; measure it before anything learned.
 # 5. The second expert weighs four times as much. In this chapter accuracy fell only a little; bring both to one scale first.
 #
 # </details>

@@ -77,16 +77,34 @@ def test_it_holds_every_notebook_and_what_runs_them(unpacked):
     assert len(list((unpacked / "wheels").glob("tailwise-*.whl"))) == 1
     for name in ("slides.html", "constraints.txt", "LICENSE", "site/searchindex.js"):
         assert (unpacked / name).exists()
+    trained = {path.name for path in (BOOK.build / "cache").glob("*.safetensors")}
+    assert {path.name for path in unpacked.glob("cache/*.safetensors")} == trained
+
+
+def test_the_start_page_sets_what_the_room_needs(unpacked):
+    start = (unpacked / "START_HERE.html").read_text("utf-8")
+    for name, on_unix, on_windows in (
+        ("TAILWISE_PROFILE", "laptop", "laptop"),
+        ("TAILWISE_RESULTS", '"$PWD/results"', r"%CD%\results"),
+        ("TAILWISE_CACHE", '"$PWD/cache"', r"%CD%\cache"),
+    ):
+        assert f"{name}={on_unix}" in start
+        assert f"set {name}={on_windows}\n" in start
+    for py in BOOK.chapters():
+        assert f"<code>{py.parent.name}/{py.stem}.ipynb</code>" in start
 
 
 def test_links_of_the_start_page_and_of_the_notebooks_lead_somewhere(unpacked):
     start = Links((unpacked / "START_HERE.html").read_text("utf-8")).found
-    assert len(start) > 10
+    assert len(start) >= 9
     assert gone(unpacked, start) == []
     for path in (unpacked / "notebooks").rglob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
         text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
         assert gone(path.parent, re.findall(r"\]\(([^)\s]+)\)", text)) == [], path.name
+    slides = Links((unpacked / "notebooks/workshop/index.md").read_text("utf-8")).found
+    assert "../../slides.html" in slides
+    assert gone(unpacked / "notebooks" / "workshop", slides) == []
     assert gone(unpacked, ["nothing.html#here", "https://example.org"]) == [
         "nothing.html"
     ]

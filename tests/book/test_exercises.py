@@ -116,6 +116,17 @@ def test_which_checks_are_kept(code, kept, contract):
     assert checks(code) == (kept, contract)
 
 
+def test_the_functions_that_a_solution_calls_are_named():
+    set_up = (
+        "import numpy as np\nfrom tailwise import risk\nfrom tailwise.dfr import fit"
+    )
+    package = exercises.of_package(set_up)
+    assert package == {"risk", "fit"}
+    code = "a = fit(np.ones(3), risk.weights(3))\nb = risk.weights(fit(a).x.sum())"
+    assert exercises.called(code, package) == ["fit", "risk.weights"]
+    assert exercises.called("np.ones(3)", package) == []
+
+
 def test_a_name_that_a_later_cell_binds_anew_is_no_contract():
     assert checks("x = 1\nassert x < 2", "x = 3\nassert x > 2") == (
         ["assert x > 2"],

@@ -69,6 +69,19 @@ def test_every_claim_is_shown_with_the_verdict_of_the_record(deck, key):
         assert f">{verdict}</span>" in row[0]
 
 
+def test_the_second_slide_says_what_the_verdicts_mean(deck):
+    shown = deck.split("<section")[2]
+    assert "record" in shown
+    assert re.findall(r"<th scope='row'><span [^>]*>([^<]+)</span>", shown) == [
+        "reproduced",
+        "not reproduced",
+        "partly",
+        "undecided",
+        "not testable here",
+    ]
+    assert "&lt;" not in deck
+
+
 def test_a_second_run_makes_the_same_page(deck):
     assert slides.deck(BOOK, BOOK.source) == deck
 

@@ -31,10 +31,12 @@ def folder() -> Path:
 
 
 def key(settings: dict, sources: Sequence[ModuleType]) -> str:
-    """Hash of settings, of the modules that turn them into weights, and of the data."""
+    """Hash of settings, of the modules that turn them into weights, of the data, and of
+    torch's release, whichever build it is."""
     files = [Path(module.__file__) for module in sources]
     code = provenance.file_hash(*files, ASSETS / "SHA256SUMS")
-    text = json.dumps([settings, code, torch.__version__], sort_keys=True)
+    release = torch.__version__.partition("+")[0]
+    text = json.dumps([settings, code, release], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
