@@ -97,7 +97,7 @@ trained = {
     for name, counts in planes.items()
 }
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels with three classifiers and three embeddings in a plane. Balanced: the six vectors lie in three directions at 120 degrees. Imbalanced: the classifiers of the two rare classes are short and closer to each other, and their embeddings are long and further apart. Dots of trained models lie on the tips of the arrows."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels with three classifiers and three embeddings in a plane. Balanced: the six vectors lie in three directions at 120 degrees. Imbalanced: the classifiers of the two rare classes are short and closer to each other, and their embeddings are long and further apart. Dots of trained models lie at the ends of the lines."}}
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.6))
 for ax, (name, counts) in zip(axes, planes.items()):
     figures.plane(ax, counts.double(), trained[name])

@@ -39,9 +39,9 @@ def planar_vectors(class_counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def plane(ax: Axes, class_counts: Tensor, trained: UFM) -> Axes:
-    """Vectors of three classes: arrows from the closed form, dots as trained.
+    """Vectors of three classes: lines from the closed form, dots as trained.
 
-    The trained ones, first of the model, are turned and scaled to lie on the arrows as
+    The trained ones, first of the model, are turned and scaled to lie on the lines as
     well as they can; each kind of vector is as long as its longest.
     """
     for vectors, found, color, style, name in zip(
