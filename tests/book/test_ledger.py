@@ -5,11 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import record
 from common import ROOT
 from tailwise import claims, profiles
+from tailwise.scoreboard import ClaimTable
 
 RECORDS = sorted((ROOT / "book" / "results").glob("*/ch*.json"))
 needs_record = pytest.mark.skipif(
@@ -78,6 +80,25 @@ def test_records_are_of_known_profiles():
 @needs_record
 def test_prose_agrees_with_the_record():
     assert prose_faults(ROOT / "book") == []
+
+
+def outcome_shown(notebook) -> str:
+    """The table at the end of a chapter as its notebook holds it."""
+    outputs = (o for c in notebook.cells for o in c.get("outputs", ()))
+    shown = (output.get("data", {}).get("text/html", "") for output in outputs)
+    return [table for table in shown if "<th scope='col'>this run</th>" in table][-1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in RECORDS if path.parent.name == "laptop"],
+    ids=lambda path: path.stem,
+)
+def test_a_committed_notebook_shows_its_claims_as_they_are_stated_now(path):
+    chapter, kept = claims.load(path.stem), claims.read_record(path)
+    shown = outcome_shown(nbformat.read(ROOT / "book" / f"{chapter.page}.ipynb", 4))
+    columns = (("this run", kept),)
+    assert shown == ClaimTable(chapter, columns, detail=True)._repr_html_()
 
 
 @needs_record
