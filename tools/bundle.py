@@ -78,13 +78,15 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     ValueError
         If the site has not been built since its sources changed.
     """
+    from tailwise.training import cache
+
     site, stage = book.build / "html", book.build / "stage" / "book"
     if not is_built(book):
         raise ValueError(f"not here, or older than its sources: {site} (make html)")
     held = {f"site/{name}": path for name, path in _files(site)}
     pages = dict(_files(stage, (".ipynb", ".md")))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
-    trained = _files(book.build / "cache", (".safetensors", ".sha256"))
+    trained = _files(cache.folder(), (".safetensors", ".sha256"))
     held |= {f"cache/{name}": path for name, path in trained}
     held["slides.html"] = stage / SLIDES
     held[f"wheels/{wheel.name}"] = wheel
