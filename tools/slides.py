@@ -58,8 +58,8 @@ def slide(where: str, title: str, body: str) -> str:
     )
 
 
-def _pages(items: list, height, most: int) -> list[list]:
-    """Items in order, as few pages as fit: `height(item)` sums to at most `most`."""
+def _filled(items: list, height, most: float) -> list[list]:
+    """Items in order, each page filled before the next one is begun."""
     pages, used = [], most + 1
     for item in items:
         if used + height(item) > most:
@@ -68,6 +68,18 @@ def _pages(items: list, height, most: int) -> list[list]:
         pages[-1].append(item)
         used += height(item)
     return pages
+
+
+def _pages(items: list, height, most: int) -> list[list]:
+    """Items in order, as few pages as fit, about equally full.
+
+    `height(item)` sums to at most `most` on a page.
+    """
+    fewest = len(_filled(items, height, most))
+    limit = min(sum(map(height, items)) / fewest, most)
+    while len(_filled(items, height, limit)) > fewest:
+        limit = min(limit + 0.1, most)
+    return _filled(items, height, limit)
 
 
 def _numbered(title: str, pages: list) -> list[str]:

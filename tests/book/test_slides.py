@@ -114,3 +114,12 @@ def test_two_questions_are_not_three():
 def test_pages_keep_the_order_and_the_limit():
     pages = slides._pages(list(range(1, 8)), lambda item: item, 9)
     assert pages == [[1, 2, 3], [4, 5], [6], [7]]
+
+
+def test_pages_are_as_few_as_fit_and_about_equally_full():
+    heights = [1.0] * 7
+    assert list(map(len, slides._pages(heights, float, 6))) == [4, 3]
+    assert list(map(len, slides._pages(heights[:6], float, 6))) == [6]
+    long_one = [20.0, 3.0, 3.0, 3.0]
+    assert slides._pages(long_one, float, 6) == [[20.0], [3.0, 3.0], [3.0]]
+    assert sum(slides._pages([3.0, 1.0, 2.5], float, 4), []) == [3.0, 1.0, 2.5]
