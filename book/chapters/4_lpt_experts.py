@@ -11,7 +11,7 @@
 # In our small world it gains in rare classes and in frequent ones, on every split, and with every pair of experts that we pretrained.
 # Most of what the paper adds to that did not help here.
 # Prompts and adapters are not clearly better than a linear probe with the same loss, on either expert.
-# Nor are group prompts, with a loss and samplers of their own.
+# Group prompts, with a loss and samplers of their own, are not clearly better either.
 # A learned scorer is no better than the plain mean.
 # What does matter in the rare classes is the loss, and that the head does not start at random but at names or class means.
 # The experts here are tiny and the images are letters, so read this as a list of what to check first on your own data.
