@@ -4,8 +4,8 @@ python tools/bundle.py      writes dist/tailwise-<version>.zip, whole or not at 
 
 It holds the site as it was built last, the notebooks with the exercises, the networks
 that were trained for them, the slides, the package as a wheel, the pins and a page that
-says how to start. The same inputs
-give the same archive: entries are sorted and carry one fixed time.
+says how to start. The same inputs give the same archive: entries are sorted and carry
+one fixed time.
 """
 
 import html
