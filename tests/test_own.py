@@ -453,7 +453,7 @@ def test_unknown_heads_are_named(data):
 def test_groups_can_be_left_out(tmp_path):
     table = pd.DataFrame({"a": [0.1, 0.5, 0.2, 0.9], "label": list("uuvv")})
     table.assign(group=[1, 1, 1, 1]).to_csv(tmp_path / "f.csv", index=False)
-    with pytest.raises(ValueError, match="leave the groups out, group=False in load"):
+    with pytest.raises(ValueError, match="leave the groups out: group=False in load"):
         own.load(tmp_path / "f.csv")
     data = own.load(tmp_path / "f.csv", group=False)
     assert data.groups is None

@@ -53,7 +53,9 @@ def _name(what: str, asked: str | None, there: list[str]) -> str | None:
     found = next((name for name in usual if name in there), None)
     if found is None and (asked or what != "group"):
         wanted = " or ".join(map(repr, usual))
-        raise ValueError(f"no array {wanted} in the file: it holds {some(there)}")
+        raise ValueError(
+            f"no array {wanted} in the file: name the right one, it holds {some(there)}"
+        )
     return found
 
 
@@ -87,11 +89,17 @@ def read_csv(path: Path, features, label: str, group: str | None) -> Raw:
     asked = [features] if isinstance(features, str) else list(features or [])
     for name in [label, *([group] if group else []), *asked]:
         if name not in names:
-            raise ValueError(f"no column {name!r} in the file: it has {some(names)}")
+            raise ValueError(
+                f"no column {name!r} in the file: name the right one, it has "
+                f"{some(names)}"
+            )
     others = [name for name in names if name not in (label, group)]
     chosen = asked or _numeric(table, others)
     if not chosen:
-        raise ValueError(f"no column of numbers in the file: it has {some(names)}")
+        raise ValueError(
+            "no column of numbers in the file: write the features as numbers, it has "
+            f"{some(names)}"
+        )
     for name in chosen:
         _check_numbers(table[name])
     X = table[chosen].to_numpy(np.float32)
