@@ -209,7 +209,7 @@ def _coded(what: str, values: ArrayLike, place: str) -> tuple[np.ndarray, np.nda
         cure = (
             "add rows of another class"
             if what == "label"
-            else "leave the groups out: group=False in load, in the notebook GROUP = False"
+            else "leave the groups out: group=False in load, GROUP = False in the page"
         )
         raise ValueError(f"{what} holds one value, {str(names[0])!r}: {cure}")
     if len(names) > max(20, len(code) // 4):
