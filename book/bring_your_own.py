@@ -53,7 +53,7 @@ OUT = None  # "my_head", a folder for the head; None: a temporary one
 #
 # ### What a message means
 #
-# A file that cannot be used is refused with one sentence.
+# A file or a setting that cannot be used is refused with one sentence, before anything is computed.
 #
 # | the sentence contains | why it stops | what to do |
 # |---|---|---|
@@ -88,8 +88,12 @@ path = PATH or own_sample.write(scratch / "sample.npz")
 names = dict(features=FEATURES, label=LABEL, group=GROUP)
 try:
     data = own.load(path, **names)
+    own_pilot.draw_splits(data, N_SPLITS)
+    own_pilot.check_objective(OBJECTIVE)
+    own_verdict.check_effect(SMALLEST_EFFECT)
+    own_export.check_folder(OUT or scratch / "head")
 except (FileNotFoundError, ValueError) as fault:
-    sys.exit(f"The file cannot be used: {fault}.")
+    sys.exit(f"Not started: {fault}.")
 report = own_report.report(data)
 print(f"{report.n:,} samples of {report.d} features,", end=" ")
 print(f"{data.columns[0]} to {data.columns[-1]}")

@@ -145,6 +145,7 @@ def test_a_fault_in_an_npz_is_one_sentence(tmp_path, values, sentence):
         (arrays(), {"label": "defect"}, "no column 'defect'.*'f0'.*'label', 'group'$"),
         (arrays(), {"group": "shift"}, "no column 'shift' in the file"),
         (arrays(), {"features": ["f0", "f9"]}, "no column 'f9' in the file"),
+        (arrays(), {"features": ["f0", "label"]}, "'label', which is the label"),
         (arrays(y=[None, *Y[1:]]), {}, "label is empty.*line 2 of the file"),
     ],
 )
@@ -159,7 +160,7 @@ def test_a_fault_in_a_csv_is_one_sentence(tmp_path, values, ask, sentence):
     [
         ("a.parquet", "", "neither .npz nor .csv"),
         ("a.npz", "not a zip", "a.npz is not an .npz file"),
-        ("a.csv", "", "not a table in UTF-8"),
+        ("a.csv", "", "a.csv is empty: export it again"),
         ("a.csv", "a;b;label\n1,5;2;x\n", "separate with commas"),
         ("a.csv", "name,label\nfoo,x\nbar,y\n", "no column of numbers"),
     ],

@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+import cards
 import execute
 from common import ROOT, Book, repository, write
 
@@ -133,11 +134,13 @@ def _verdicts(board, chapter: str, origin: str) -> list[str]:
 def readme_table() -> str:
     """The README's table: a row per chapter with its recorded verdicts."""
     from tailwise import claims, profiles
-    from tailwise.scoreboard import scoreboard
+    from tailwise.scoreboard import headline, scoreboard
 
     boards = {name: scoreboard(name, "recorded") for name in profiles.PROFILES}
     launch = f"https://colab.research.google.com/github/{repository(ROOT)}/blob/main"
-    lines = ["| chapter | question | verdicts | run it |", "| --- | --- | --- | --- |"]
+    lines = [headline("laptop", claims.recorded), ""]
+    lines += ["| chapter | question and finding | verdicts | run it |"]
+    lines += ["| --- | --- | --- | --- |"]
     for chapter in map(claims.load, claims.chapters()):
         notebook = f"book/{chapter.page}.ipynb"
         verdicts = "<br>".join(
@@ -148,8 +151,12 @@ def readme_table() -> str:
             and (name == "laptop" or text != "not recorded yet")
         )
         question = " ".join(chapter.question.split())
+        found = cards.finding(cards.prose(ROOT / "book" / f"{chapter.page}.py"))
+        arxiv = chapter.paper["arxiv"]
+        paper = f"[arXiv {arxiv}](https://arxiv.org/abs/{arxiv})"
         lines.append(
-            f"| [{chapter.title}]({notebook}) | {question} | {verdicts} "
+            f"| [{chapter.title}]({notebook})<br>{paper} "
+            f"| {question}<br>*{found}* | {verdicts} "
             f"| [Open in Colab]({launch}/{notebook}) |"
         )
     return "\n".join(lines)

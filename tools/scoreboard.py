@@ -26,6 +26,7 @@ def main() -> None:
     if not claims.chapters():
         return
     board = scoreboard(profile)
+    print("+ reproduced, - not reproduced; a value ± one standard error")
     width = board["claim"].str.len().max()
     for chapter, rows in board.groupby("chapter", sort=False):
         print(f"\n{claims.load(chapter).title}  ({profile})")

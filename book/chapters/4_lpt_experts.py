@@ -6,7 +6,7 @@
 # Can we keep the big model and still recognise the rare ones?
 #
 # **The answer, first.**
-# **Yes: freeze the model, train little, and average two experts.**
+# **Yes: freeze the model and average two experts; little else helped here.**
 # The average gains more than prompts, adapters or full fine-tuning gain over a linear probe.
 # In our small world it gains in rare classes and in frequent ones, on every split, and with every pair of experts that we pretrained.
 # Most of what the paper adds to that did not help here.

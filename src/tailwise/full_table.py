@@ -90,20 +90,24 @@ def _title(chapter: Chapter) -> str:
 
 
 def _rows(claim: Claim, runs: tuple[Run, ...]) -> list[dict]:
-    """The rows of one claim."""
+    """The rows of one claim, without a second run's that reads like the first's."""
     empty = {"part": "", "value": nan, "low": nan, "high": nan, "n": 0}
-    rows = []
+    rows, shown = [], {}
     for name, record in runs:
         measured = record.measurements.get(claim.id, ())
         shared = {"run": name, "verdict": verdict(claim, measured, record.profile)}
         facts = record.provenance
         where = {"device": facts["device"], "commit": facts["commit"] or ""}
+        found = []
         for m in measured:
             about = {"part": m.part or "", "value": m.value, "n": m.n}
             about |= {"low": m.value - 2 * m.stderr, "high": m.value + 2 * m.stderr}
-            rows.append(shared | about | where)
-        if not measured:
-            rows.append(shared | empty | where)
+            found.append(shared | about | where)
+        found = found or [shared | empty | where]
+        text = [(row["verdict"], *_numbers(row).values()) for row in found]
+        if text != shown.setdefault(record.profile, None):
+            rows += found
+        shown[record.profile] = text
     nothing = {"run": "", "verdict": "not recorded yet", "device": "", "commit": ""}
     return rows or [nothing | empty]
 
@@ -192,8 +196,7 @@ def full_table(profile: str) -> FullTable:
     boards = []
     for chapter in map(load, chapters()):
         runs = [(name, recorded(chapter.key, name)) for name in PROFILES]
-        live, kept = latest(chapter.key, profile), dict(runs)[profile]
-        if live and not (kept and live.measurements == kept.measurements):
+        if live := latest(chapter.key, profile):
             runs.append((f"{profile}, this machine", live))
         boards.append((chapter, tuple(run for run in runs if run[1])))
     return FullTable(tuple(boards))

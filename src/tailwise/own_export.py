@@ -84,6 +84,15 @@ def refit(
     return Chosen(name, setting, head, data.columns)
 
 
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that `export` would refuse."""
+    folder = Path(folder)
+    if folder.exists() and not (
+        folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)
+    ):
+        raise ValueError(f"{folder.name} holds other things: name a new folder")
+
+
 def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exported:
     """Write a head as joblib, as a torch state dict, as ONNX, and what it is as JSON.
 
@@ -114,10 +123,7 @@ def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exporte
     ``classes`` in ``head.json``.
     """
     folder = Path(folder).absolute()
-    if folder.exists() and not (
-        folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)
-    ):
-        raise ValueError(f"{folder.name} holds other things: name a new folder")
+    check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     old = new.with_name(f"{new.name}.old")

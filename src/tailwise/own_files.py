@@ -75,7 +75,9 @@ def read_csv(path: Path, features, label: str, group: str | None) -> Raw:
     """The columns of a ``.csv``; errors and warnings as in `tailwise.own.load`."""
     try:
         table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path.name} is empty: export it again") from None
+    except (UnicodeDecodeError, pd.errors.ParserError):
         text = f"{path.name} is not a table in UTF-8 with commas: export it again"
         raise ValueError(text) from None
     names = list(table.columns)
@@ -93,6 +95,11 @@ def read_csv(path: Path, features, label: str, group: str | None) -> Raw:
                 f"no column {name!r} in the file: name the right one, it has "
                 f"{some(names)}"
             )
+    if known := [name for name in asked if name in (label, group)]:
+        raise ValueError(
+            f"features name the column {known[0]!r}, which is the label or the group: "
+            "leave it out"
+        )
     others = [name for name in names if name not in (label, group)]
     chosen = asked or _numeric(table, others)
     if not chosen:

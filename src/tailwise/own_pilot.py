@@ -106,6 +106,12 @@ def draw_splits(
     return tuple(_split(members, val, test, rng) for _ in range(n_splits))
 
 
+def check_objective(objective: str) -> None:
+    """Refuse an objective that `pilot` does not know."""
+    if objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {objective!r}: expected {OBJECTIVES}")
+
+
 def _split(members: Sequence[np.ndarray], val: float, test: float, rng) -> Split:
     parts = []
     for rows in members:
@@ -151,8 +157,7 @@ def pilot(
     ValueError
         As `draw_splits`, and for an unknown objective.
     """
-    if objective not in OBJECTIVES:
-        raise ValueError(f"unknown objective {objective!r}: expected {OBJECTIVES}")
+    check_objective(objective)
     notes = []
     if splits is None:
         everything, data = data, sample(data, max_rows, seed=seed)

@@ -185,11 +185,7 @@ def verdict(
     ValueError
         For a smallest effect that is not between 0 and 1.
     """
-    if not 0 < smallest_effect < 1:
-        raise ValueError(
-            f"smallest_effect is {smallest_effect}: expected an accuracy between 0 and "
-            "1, such as 0.02 for two points"
-        )
+    check_effect(smallest_effect)
     scores = metrics(found)[found.objective]
     rise = (scores[:, 1:] - scores[:, :1]).mean(0)
     best = int(rise.argmax())
@@ -223,12 +219,24 @@ def verdict(
     return Verdict(decision, head, sentence)
 
 
+def check_effect(smallest_effect: float) -> None:
+    """Refuse an effect that `verdict` would refuse."""
+    if not 0 < smallest_effect < 1:
+        raise ValueError(
+            f"smallest_effect is {smallest_effect}: expected an accuracy between 0 and "
+            "1, such as 0.02 for two points"
+        )
+
+
 def _decide(gain, half, rise, smallest: float) -> tuple[str, str]:
     named = f"the smallest effect you named ({100 * smallest:g} points)"
     if rise <= 0:
         return "keep", "on the whole it is no better than the plain head."
     if gain - half >= smallest:
-        return "use", f"the gain is above {named}."
+        return (
+            "use",
+            f"the gain is above {named}; whether others pay too much, you judge.",
+        )
     if gain + half < smallest:
         return "keep", f"the gain is below {named}."
     return "undecided", (
