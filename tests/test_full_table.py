@@ -155,12 +155,15 @@ def test_a_run_of_this_machine_is_shown_where_its_numbers_differ(
     book, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path / "runs"))
-    save()
-    assert set(full_table("laptop").frame().run) == {"laptop"}
+    for value in (0.75, 0.75 + 1e-9):  # which reads the same
+        save(plain=value)
+        assert set(full_table("laptop").frame().run) == {"laptop"}
     save(plain=-1.0)
     plain = full_table("laptop").frame().query("claim == 'ch9.plain'")
     assert list(plain.run) == ["laptop", "laptop, this machine"]
     assert list(plain.verdict) == ["reproduced", "not reproduced"]
+    others = full_table("laptop").frame().query("claim != 'ch9.plain'")
+    assert set(others.run) == {"laptop"}
 
 
 def test_a_chapter_without_any_run_shows_its_claims(book):
