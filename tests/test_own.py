@@ -1,6 +1,7 @@
 """Your own features: faults named in a sentence, files alike, pilot against a loop."""
 
 import json
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -358,6 +359,15 @@ def test_tables_have_a_row_for_each_head(found):
         gains(found, "group")
     with pytest.raises(ValueError, match="smallest_effect is 2"):
         verdict(found, smallest_effect=2)
+
+
+def test_without_an_error_no_average_is_more_certain_than_its_samples(found):
+    whole = dict(by_cell=np.ones_like(found.by_cell), mean=np.ones_like(found.mean))
+    perfect = dashboard(replace(found, **whole)).loc["plain"]
+    size = np.bincount(found.data.cells()[0])
+    assert perfect["worst"] == f"100.0 ± {300 / size.min():.1f}"
+    assert perfect["balanced"] == f"100.0 ± {(300 / size).mean():.1f}"
+    assert perfect["test mean"] == f"100.0 ± {300 / size.sum():.1f}"
 
 
 def test_figures_show_every_head(found, page):

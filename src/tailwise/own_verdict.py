@@ -106,9 +106,11 @@ def dashboard(found: Pilot) -> pd.DataFrame:
     "±" is half of a 95 % interval over splits.
     """
     table, share = {}, _share(found)
-    for name, values in metrics(found).items():
-        table[name] = _texts(interval(values, share))
-    each = interval(found.by_cell, share, samples=np.bincount(found.data.cells()[0]))
+    size = np.bincount(found.data.cells()[0])
+    behind = (size.sum(), stats.hmean(size), size.min(), ())
+    for (name, values), samples in zip(metrics(found).items(), behind):
+        table[name] = _texts(interval(values, share, samples=samples))
+    each = interval(found.by_cell, share, samples=size)
     for k, name in enumerate(found.cells):
         table[name] = _texts(Interval(each.mean[:, k], each.half[:, k]))
     return pd.DataFrame(table, index=list(found.heads))
