@@ -17,7 +17,7 @@ question: >
   Is it
   so?
 page: chapters/9_nine
-paper: {}
+paper: {arxiv: "1234.56789"}
 claims:
   - {id: ch9.one, where: Table 1, says: One., metric: m, kind: at least, bound: 0.5}
   - {id: ch9.two, where: Table 2, says: Two., metric: m, kind: at most, bound: 0.5}
@@ -78,6 +78,7 @@ def test_a_card_tells_of_the_paper_only(book):
         verdicts=("reproduced", "not reproduced", "not testable here"),
         minutes=1,
         monday=True,
+        arxiv="1234.56789",
     )
     assert card.badge == "1/3 · 1 min"
     assert cards.total([card, card]) == (

@@ -29,6 +29,8 @@ class Card:
         Of that record, rounded, and at least 1.
     monday : bool
         Whether it has a section *On Monday*.
+    arxiv : str
+        The number of its paper there; empty if it has none.
     """
 
     number: str
@@ -39,6 +41,7 @@ class Card:
     verdicts: tuple[str, ...]
     minutes: int | None
     monday: bool
+    arxiv: str = ""
 
     @property
     def time(self) -> str:
@@ -97,6 +100,7 @@ def cards(book: Path) -> list[Card]:
                 verdicts=_verdicts(chapter, kept),
                 minutes=max(1, round(kept.provenance["wall_s"] / 60)) if kept else None,
                 monday="\n## On Monday\n" in text,
+                arxiv=chapter.paper.get("arxiv", ""),
             )
         )
     return found

@@ -88,6 +88,9 @@ def items(found: list[Card]) -> str:
         more = [f"**{card.time}** on a laptop"]
         more += [f"[On Monday]({page}#on-monday)"] if card.monday else []
         more.append(f"<a href='scoreboard.html#ch{card.number}'>every\u00a0claim</a>")
+        if card.arxiv:
+            paper = f"arXiv\u00a0{card.arxiv}"
+            more.append(f"[{paper}](https://arxiv.org/abs/{card.arxiv})")
         blocks += [
             f":::{{grid-item-card}} [{card.number} · {card.title}]({page})",
             f"*{card.question}*",
