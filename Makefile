@@ -26,17 +26,17 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: setup  ## execute what changed, print the verdicts, build _build/html
-	@$(PY) tools/book.py
+	@$(PY) -m tools.book.make
 
 html: setup  ## build _build/html from the committed outputs, executing nothing
-	@TAILWISE_PROFILE=laptop $(PY) tools/stage.py
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage
 
 slides: setup  ## draw _build/slides.html, one file that needs no network
-	@TAILWISE_PROFILE=laptop $(PY) tools/slides.py
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.site.slides
 
 bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room without network
-	@TAILWISE_PROFILE=laptop $(PY) tools/stage.py --executed
-	@TAILWISE_PROFILE=laptop $(PY) tools/bundle.py
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage --executed
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.bundle
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
 # never replaces the last good run.
@@ -46,7 +46,7 @@ test: export OMP_NUM_THREADS = 1
 test: setup $(BROWSER)  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
-	@$(PY) tools/stage.py --executed
+	@$(PY) -m tools.book.stage --executed
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 $(BROWSER): tests/browser/package-lock.json
@@ -54,16 +54,16 @@ $(BROWSER): tests/browser/package-lock.json
 	  echo "npm could not install the browser tests: they will be skipped"
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
-	@$(PY) tools/sync.py
+	@$(PY) -m tools.book.sync
 
 record: setup  ## make the last run the recorded one, to be committed
-	@$(PY) tools/record.py
+	@$(PY) -m tools.book.record
 
 bench: setup  ## time whole figures against the tools people use today
 	@for script in benchmarks/*.py; do $(PY) $$script || exit 1; done
 
 data: setup  ## DATASET=cifar100: fetch what the book does not ship
-	@$(PY) tools/data.py $(DATASET)
+	@$(PY) -m tools.ship.data $(DATASET)
 
 serve: setup  ## show _build/html at http://127.0.0.1:8000; PORT=8001 takes another
 	@$(PY) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2> /dev/null || \
@@ -74,4 +74,4 @@ clean:  ## remove what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache dist
 
 set-repository: setup  ## REPO=owner/name: rewrite every link and install cell
-	@$(PY) tools/set_repository.py $(REPO)
+	@$(PY) -m tools.ship.set_repository $(REPO)

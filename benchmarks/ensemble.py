@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailwise import profiles, provenance, risk
+from tailwise import profiles
 from tailwise.files import write_whole
-from tailwise.models.stacked import ARCHITECTURES
-from tailwise.training.ensemble import Ensemble, Method, train
+from tailwise.ledger import provenance
+from tailwise.methods import risk
+from tailwise.softad.ensemble import Ensemble, Method, train
+from tailwise.softad.networks import ARCHITECTURES
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "ensemble.json"
 SEEDS, N, BATCH, EPOCHS, GROUPS, LR = 5, 1000, 100, 4, 6, 0.03

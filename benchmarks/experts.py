@@ -24,17 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailwise import profiles, provenance
+from tailwise import profiles
 from tailwise.data import glyphs
 from tailwise.experts import phases, study
 from tailwise.experts.expert import Expert, add_groups, scores
-from tailwise.experts.samplers import (
-    class_balanced,
-    generator_for,
-    instance_balanced,
-)
 from tailwise.experts.scorer import SCORER_SETTINGS, Scorer, fit_scorer, mix
 from tailwise.files import write_whole
+from tailwise.ledger import provenance
+from tailwise.training.streams import class_balanced, generator_for, instance_balanced
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "experts.json"
 STEPS, EXACT_STEPS = study.SETTINGS.steps, 20  # of a phase

@@ -24,10 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailwise import profiles, provenance
+from tailwise import profiles
 from tailwise.files import write_whole
-from tailwise.geometry import KINDS, step_counts, train_ufm
-from tailwise.ufm import UFM, Config
+from tailwise.geometry.theory import KINDS, step_counts
+from tailwise.geometry.ufm import UFM, Config, train_ufm
+from tailwise.ledger import provenance
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "ufm.json"
 K, D, STEPS, FINAL_STEPS, REPEATS = 10, 20, 200, 3000, 5

@@ -18,9 +18,10 @@ import torch
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
-from tailwise import profiles, provenance
+from tailwise import profiles
 from tailwise.files import write_whole
-from tailwise.heads import solve_ratio_heads
+from tailwise.ledger import provenance
+from tailwise.methods.solvers import solve_ratio_heads
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "weighting.json"
 SETS, N, D, RATIOS, RIDGE, PRIOR = 60, 400, 64, 47, 1e-2, 0.2

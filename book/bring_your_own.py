@@ -79,22 +79,21 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from tailwise import own, own_export, own_pilot, own_plots
-from tailwise import own_report, own_sample, own_verdict, plots
+from tailwise import own, plots
 
 plots.use_style()
 scratch = Path(tempfile.mkdtemp(prefix="tailwise-"))
-path = PATH or own_sample.write(scratch / "sample.npz")
+path = PATH or own.write_sample(scratch / "sample.npz")
 names = dict(features=FEATURES, label=LABEL, group=GROUP)
 try:
     data = own.load(path, **names)
-    own_pilot.draw_splits(data, N_SPLITS)
-    own_pilot.check_objective(OBJECTIVE)
-    own_verdict.check_effect(SMALLEST_EFFECT)
-    own_export.check_folder(OUT or scratch / "head")
+    own.draw_splits(data, N_SPLITS)
+    own.check_objective(OBJECTIVE)
+    own.check_effect(SMALLEST_EFFECT)
+    own.check_folder(OUT or scratch / "head")
 except (FileNotFoundError, ValueError) as fault:
     sys.exit(f"Not started: {fault}.")
-report = own_report.report(data)
+report = own.report(data)
 print(f"{report.n:,} samples of {report.d} features,", end=" ")
 print(f"{data.columns[0]} to {data.columns[-1]}")
 
@@ -146,11 +145,11 @@ for rule, size in report.dimensions.items():
 # To judge the effective weights compare the two rows of squares; to judge the loss compare the two rows with prior weights.
 
 # %%
-pilot = own_pilot.pilot(data, n_splits=N_SPLITS, objective=OBJECTIVE)
+pilot = own.pilot(data, n_splits=N_SPLITS, objective=OBJECTIVE)
 say(f"{len(pilot.splits)} splits, {len(pilot.heads)} heads")
 say(*pilot.notes)
-board = own_verdict.dashboard(pilot)
-show(board[list(own_verdict.METRICS)])
+board = own.dashboard(pilot)
+show(board[list(own.METRICS)])
 show(board[list(pilot.cells)])
 
 # %% [markdown]
@@ -162,12 +161,12 @@ show(board[list(pilot.cells)])
 # ## Who gains, who loses
 
 # %%
-show(own_verdict.gain_table(pilot))
+show(own.gain_table(pilot))
 
 # %% mystnb={"image": {"alt": "Gain in accuracy over the plain head with 95 percent intervals, a row for each class and group, rarest on top, and a marker for each head. In the sample, dresses gain and tops lose with every head, and the intervals are widest for the rarest group."}}
-n_rows = min(len(pilot.cells), own_plots.MAX_CELLS)
+n_rows = min(len(pilot.cells), own.MAX_CELLS)
 fig, ax = plt.subplots(figsize=(7.4, 1.2 + 0.75 * n_rows))
-own_plots.gain_forest(ax, pilot)
+own.gain_forest(ax, pilot)
 plt.show()
 
 # %% [markdown]
@@ -183,7 +182,7 @@ plt.show()
 fig, axes = plt.subplots(2, 3, figsize=(7.4, 4.6))
 for ax in axes.flat[len(pilot.heads) :]:
     ax.axis("off")
-own_plots.reliability(axes.flat, pilot)
+own.reliability(axes.flat, pilot)
 plt.show()
 
 # %% [markdown]
@@ -196,10 +195,10 @@ plt.show()
 # ## The verdict
 
 # %%
-answer = own_verdict.verdict(pilot, smallest_effect=SMALLEST_EFFECT)
+answer = own.verdict(pilot, smallest_effect=SMALLEST_EFFECT)
 say(answer.sentence)
 if data.groups is not None:
-    by_class = own_verdict.verdict(
+    by_class = own.verdict(
         pilot, smallest_effect=SMALLEST_EFFECT, by="class"
     )
     say(f"Judged by class alone: {by_class.sentence}")
@@ -214,11 +213,11 @@ if data.groups is not None:
 # ## Take it with you
 #
 # The head is fitted once more, on every sample, and written in three forms, or four.
-# Unless the verdict says *use*, that is the plain head; name another one in `own_export.refit` if you have reasons.
+# Unless the verdict says *use*, that is the plain head; name another one in `own.refit` if you have reasons.
 
 # %%
-head = own_export.refit(data, answer.chosen, objective=OBJECTIVE)
-done = own_export.export(
+head = own.refit(data, answer.chosen, objective=OBJECTIVE)
+done = own.export(
     head, OUT or scratch / "head", sentence=answer.sentence
 )
 where = f"in {done.folder}" if OUT else "in a temporary folder: set OUT"

@@ -24,11 +24,10 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
 
 # %% tags=["remove-input"]
-from tailwise import transfer
-from tailwise.transfer_chart import Branch, Chart
-from tailwise.transfer_reports import world_table
+from tailwise import matrix
+from tailwise.matrix import Branch, Chart, world_table
 
-record = transfer.recorded("laptop")
+record = matrix.recorded("laptop")
 shown = ["worst group", "balanced", "training mix", "ECE"]
 
 

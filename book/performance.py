@@ -22,9 +22,9 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # Chapter 2 trains its networks once and keeps them, so its first run takes longer.
 
 # %% tags=["remove-input"]
-from tailwise import performance
+from tailwise.ledger import costs
 
-performance.cost_table()
+costs.cost_table()
 
 # %% [markdown]
 # ## One tensor program against a loop
@@ -34,7 +34,7 @@ performance.cost_table()
 # In chapter 5's sweep it comes from a few models with exponents of −1 and less: temperatures of up to a thousand amplify rounding, and the median model differs by rounding only.
 
 # %% tags=["remove-input"]
-performance.bench_table()
+costs.bench_table()
 
 # %% [markdown]
 # `make bench` runs them on your machine, and `make record` makes the outcome the recorded one.

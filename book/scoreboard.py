@@ -19,13 +19,14 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
 
 # %% tags=["remove-input"]
-from tailwise import claims, full_table, profiles, scoreboard
+from tailwise import profiles
+from tailwise.ledger import board, claims, tables
 
 P = profiles.current()
-scoreboard.headline(P.name, claims.recorded)
+board.headline(P.name, claims.recorded)
 
 # %% tags=["remove-input"]
-full_table.full_table(P.name)
+tables.full_table(P.name)
 
 # %% [markdown]
 # ## Where the numbers come from

@@ -25,8 +25,8 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 
-from tailwise import plots, profiles, transfer
-from tailwise import transfer_reports as reports
+from tailwise import matrix, plots, profiles
+from tailwise.matrix import reports
 
 plots.use_style()
 P = profiles.current()
@@ -50,7 +50,7 @@ reports.methods_table()
 # ## The worlds and the run
 
 # %%
-record = transfer.run(P)
+record = matrix.run(P)
 record.save()
 facts = record.provenance
 print(f"profile {P.name}: {P.n_seeds} seeds a world")

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from execute import THRIFT
 from tailwise import plots
+from tools.book.execute import THRIFT
 
 os.environ |= THRIFT  # for the notebooks' kernels
 

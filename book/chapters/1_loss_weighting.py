@@ -49,12 +49,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tailwise import claims, mixture, plots, profiles, retraining
-from tailwise import scoreboard, simulation, weighting
-from tailwise import weighting_plots as figures
-from tailwise import weighting_study as study
-from tailwise.heads import solve_ratio_heads
+from tailwise import plots, profiles, weighting
+from tailwise.ledger import board, claims
+from tailwise.methods import solve_ratio_heads
 from tailwise.metrics import estimate
+from tailwise.weighting import plots as figures
+from tailwise.weighting import simulation, study
 
 plots.use_style()
 P = profiles.current()
@@ -69,8 +69,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch1", "laptop", "gpu"))
-scoreboard.claim_box("ch1", "laptop", "gpu")
+print(board.minutes("ch1", "laptop", "gpu"))
+board.claim_box("ch1", "laptop", "gpu")
 
 # %% [markdown]
 # ## The effect in one picture
@@ -280,7 +280,7 @@ for ratio in (1, 4, 7):
     rare, common = weighting.class_errors(ratio, 0.2, 0.2, 1.0)
     mean = 0.2 * rare + 0.8 * common
     print(f"{ratio}: {rare:.3f}, {common:.3f}, mean {mean:.3f}")
-moved = mixture.shifted_error(0.2, 0.2, 1.0)
+moved = weighting.shifted_error(0.2, 0.2, 1.0)
 print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 
 # %% [markdown]
@@ -541,7 +541,7 @@ for name in ("gpu", "paper"):
 
 # %%
 record = ledger.save()
-scoreboard.outcome(ledger)
+board.outcome(ledger)
 
 # %% [markdown]
 # **The theory.**
@@ -586,7 +586,7 @@ from sklearn.preprocessing import StandardScaler
 from tailwise.metrics import group_accuracies
 
 shirts = pairs["shirt"][0]
-X, y = retraining.resample(shirts, 800, 1, prior=0.2, generator=g)
+X, y = weighting.resample(shirts, 800, 1, prior=0.2, generator=g)
 X, y = X[0].cpu().numpy(), y[0].cpu().numpy()  # put your own here
 fit_on, judge_on = slice(0, None, 2), slice(1, None, 2)
 for rule in (1.0, "priors", "effective"):

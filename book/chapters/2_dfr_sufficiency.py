@@ -51,12 +51,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tailwise import claims, dfr, explain, plots, profiles
-from tailwise import scoreboard
-from tailwise import spurious_plots as figures
-from tailwise import spurious_study as study
+from tailwise import plots, profiles
 from tailwise.data import spurious
+from tailwise.ledger import board, claims
+from tailwise.methods import dfr
 from tailwise.metrics import estimate, group_accuracies
+from tailwise.spurious import explain, study
+from tailwise.spurious import plots as figures
 
 plots.use_style()
 P = profiles.current()
@@ -70,8 +71,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch2", "laptop", "gpu"))
-scoreboard.claim_box("ch2", "laptop", "gpu")
+print(board.minutes("ch2", "laptop", "gpu"))
+board.claim_box("ch2", "laptop", "gpu")
 
 # %% [markdown]
 # ## The effect in one picture
@@ -531,7 +532,7 @@ for name in ("gpu", "paper"):
 
 # %%
 record = ledger.save()
-scoreboard.outcome(ledger)
+board.outcome(ledger)
 
 # %% [markdown]
 # **The diagnosis.**

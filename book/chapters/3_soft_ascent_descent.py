@@ -51,11 +51,12 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
 
-from tailwise import claims, plots, profiles, risk, scoreboard, severity
-from tailwise import risk_plots as figures
-from tailwise import risk_study as study
+from tailwise import plots, profiles
 from tailwise.data import corruption
+from tailwise.ledger import board, claims
+from tailwise.methods import fit_temperature, risk
 from tailwise.metrics import estimate
+from tailwise.softad import plots as figures, study
 
 plots.use_style()
 P = profiles.current()
@@ -69,8 +70,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch3", "laptop", "gpu"))
-scoreboard.claim_box("ch3", "laptop", "gpu")
+print(board.minutes("ch3", "laptop", "gpu"))
+board.claim_box("ch3", "laptop", "gpu")
 
 # %% [markdown]
 # ## Rigid and soft, in one picture
@@ -500,7 +501,7 @@ for name in ("gpu", "paper"):
 
 # %%
 record = ledger.save()
-scoreboard.outcome(ledger)
+board.outcome(ledger)
 
 # %% [markdown]
 # **The breakdown.**
@@ -552,15 +553,14 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
     for rows in torch.stack([torch.randperm(1000) for _ in range(20)]):
         for i in rows.split(50):
-            losses = F.cross_entropy(
-                model(X[i]), y[i], reduction="none"
-            )
+            z = model(X[i])
+            losses = F.cross_entropy(z, y[i], reduction="none")
             weights = risk.example_weights(losses, rule, **params)
             optimizer.zero_grad()
             (weights * losses).sum().backward()
             optimizer.step()
     logits = model(new_X).detach()
-    T = severity.fit_temperature(logits[:250], new_y[:250])
+    T = fit_temperature(logits[:250], new_y[:250])
     for name, z in (("raw", logits), ("calibrated", logits / T)):
         losses = F.cross_entropy(z[250:], new_y[250:], reduction="none")
         tail = losses.topk(25).values.mean()

@@ -52,13 +52,12 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
 
-from tailwise import claims, plots, profiles, scoreboard
+from tailwise import plots, profiles
 from tailwise.data import glyphs
+from tailwise.experts import CosineHead, as_backbone, in_chunks
+from tailwise.experts import make_expert, reports, study
 from tailwise.experts import plots as figures
-from tailwise.experts import reports, study
-from tailwise.experts.backbones import as_backbone
-from tailwise.experts.expert import in_chunks, make_expert
-from tailwise.experts.modules import CosineHead
+from tailwise.ledger import board, claims
 from tailwise.metrics import estimate
 
 plots.use_style()
@@ -73,8 +72,8 @@ print(f"profile {P.name}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch4", "laptop", "gpu"))
-scoreboard.claim_box("ch4", "laptop", "gpu")
+print(board.minutes("ch4", "laptop", "gpu"))
+board.claim_box("ch4", "laptop", "gpu")
 
 # %% [markdown]
 # ## A long tail, in one picture
@@ -241,7 +240,7 @@ parts = {
         )
     },
 }
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # Numbers are per cent, mean and one standard error over splits.
@@ -282,7 +281,7 @@ parts = {
     }
     for claim, (a, b, part) in contests.items()
 }
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # With the same loss, prompts and adapters cannot be told from a linear probe in all classes.
@@ -363,7 +362,7 @@ parts = {
     },
 }
 print(f"mean less the better expert, worst split: {every:+.3f}")
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # The mean of both experts is better than each of them in every group of classes, and on the unseen font.
@@ -475,7 +474,7 @@ for name in ("gpu", "paper"):
 
 # %%
 record = ledger.save()
-scoreboard.outcome(ledger)
+board.outcome(ledger)
 
 # %% [markdown]
 # **The experts.**

@@ -53,16 +53,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from tailwise import claims, geometry, losses, plots, profiles
-from tailwise import geometry_plots as figures
-from tailwise import geometry_study as study
-from tailwise import geometry_training as networks
-from tailwise import scoreboard, ufm
+from tailwise import geometry, plots, profiles
 from tailwise.data import imbalance
-from tailwise.geometry_explorer import explorer
+from tailwise.geometry import explorer, networks, ridge_grams
+from tailwise.geometry import plots as figures
+from tailwise.geometry import study, ufm
+from tailwise.ledger import board, claims
+from tailwise.methods import losses
 from tailwise.metrics import estimate
 from tailwise.training.processes import in_processes
-from tailwise.ufm_ridge import ridge_grams
 
 plots.use_style()
 P = profiles.current()
@@ -76,8 +75,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch5", "laptop", "gpu"))
-scoreboard.claim_box("ch5", "laptop", "gpu")
+print(board.minutes("ch5", "laptop", "gpu"))
+board.claim_box("ch5", "laptop", "gpu")
 
 # %% [markdown]
 # ## The shape, in one picture
@@ -188,7 +187,7 @@ by_start = {
     "embeddings": grid.error_h[:, -1].view(28, -1).median(0).values,
 }
 parts = {name: estimate(e.numpy()) for name, e in by_start.items()}
-scoreboard.enter(ledger, {"ch5.closed_form": parts})
+board.enter(ledger, {"ch5.closed_form": parts})
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels against the exponent gamma, R is 10. Left: squared length ratio of LDT falls through 1 at one half, that of CDT near 0.6. Middle: the three cosines of LDT cross at one half. Right: those of CDT cross the dotted line at different places. Trained models lie on the curves, but those of two majority classes under CDT for positive gamma lie below."}}
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 3.2))
@@ -227,7 +226,7 @@ for R in ratios:
     least = geometry.gram_error(W, geometry.etf_gram(10)).min().item()
     ledger.record("ch5.cdt_never", least, part=f"R = {R}")
     print(f"CDT, R = {R}: never closer to the ETF than {least:.2f}")
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # Weighted and additively adjusted cross-entropy end where plain cross-entropy ends, whatever the random start.
@@ -390,7 +389,7 @@ parts = {
         name: distance(name, runs["R = 10, ordinary"]) for name in first
     },
 }
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # The networks stop short of the limit, and very near the exact solution *with their ridge*.
@@ -433,7 +432,7 @@ for claim, other in rivals.items():
 alone = study.gain(hundred["ordinary"], "LDT 1/2", "CE", 2)
 ledger.record("ch5.ldt_alone", alone)
 print(f"LDT alone, R = 100, ordinary, minority less CE: {alone}")
-scoreboard.enter(ledger, parts)
+board.enter(ledger, parts)
 
 # %% [markdown]
 # At $R=10$ everything but the negative exponent helps, the additive adjustment too, *although its limit is that of plain cross-entropy*.
@@ -459,7 +458,7 @@ plots.legend_above(figures.rebalanced(ax, runs))
 plt.show()
 
 # %%
-scoreboard.enter(ledger, study.contests(runs))
+board.enter(ledger, study.contests(runs))
 
 # %% [markdown]
 # Every way to change the trained classifier helps.
@@ -508,7 +507,7 @@ for name in ("gpu", "paper"):
 
 # %%
 record = ledger.save()
-scoreboard.outcome(ledger)
+board.outcome(ledger)
 
 # %% [markdown]
 # **The limit.**

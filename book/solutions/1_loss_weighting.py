@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 
-from tailwise import mixture, plots, simulation, weighting
-from tailwise.heads import solve_ratio_heads
+from tailwise import plots, weighting
+from tailwise.methods import solve_ratio_heads
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS
+from tailwise.weighting import simulation
 
 plots.use_style()
 
@@ -64,7 +65,7 @@ balanced = weighting.class_errors(1.0, 0.5, 0.2 / n_by_weighting, 1.0)[
     0
 ]
 np.testing.assert_allclose(weighted, balanced)
-downsampled = mixture.downsampled_error(0.2, 0.2, 1.0)
+downsampled = weighting.downsampled_error(0.2, 0.2, 1.0)
 print(f"weighted {weighted:.4f}, downsampled {downsampled:.4f}")
 
 # %% [markdown]

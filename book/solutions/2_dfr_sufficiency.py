@@ -23,12 +23,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tailwise import plots, profiles
-from tailwise import spurious_study as study
 from tailwise.data import spurious
-from tailwise.dfr import DeepFeatureReweighting, balanced_rows
+from tailwise.methods import DeepFeatureReweighting, balanced_rows
 from tailwise.metrics import estimate, group_accuracies
 from tailwise.plots import COLORS
-from tailwise.spurious_training import Recipe, embed, fit
+from tailwise.spurious import Recipe, embed, fit, study
 
 plots.use_style()
 P = profiles.current()

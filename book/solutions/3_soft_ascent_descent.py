@@ -23,12 +23,12 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
-from tailwise import plots, risk
+from tailwise import plots
 from tailwise.data import corruption
+from tailwise.methods import risk
 from tailwise.metrics import estimate
-from tailwise.models.stacked import ARCHITECTURES
 from tailwise.plots import COLORS, LINES
-from tailwise.training.ensemble import Method, train
+from tailwise.softad import ARCHITECTURES, Method, train
 
 plots.use_style()
 

@@ -39,19 +39,14 @@ from torch.nn import functional as F
 
 from tailwise import plots, profiles
 from tailwise.data import glyphs
-from tailwise.experts import phases, study
+from tailwise.experts import CosineHead, Settings, add_groups, fit
+from tailwise.experts import in_chunks, phases, scores, study
 from tailwise.experts import scorer as mixtures
-from tailwise.experts.expert import add_groups, in_chunks, scores
-from tailwise.experts.modules import CosineHead
-from tailwise.experts.samplers import class_counts, instance_balanced
-from tailwise.experts.training import Settings, fit
-from tailwise.losses import (
-    adjusted_cross_entropy,
-    asymmetric_loss,
-    log_priors,
-)
+from tailwise.methods import adjusted_cross_entropy, asymmetric_loss
+from tailwise.methods import log_priors
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, LINES, MARKERS
+from tailwise.training.streams import class_counts, instance_balanced
 
 plots.use_style()
 P = profiles.current()

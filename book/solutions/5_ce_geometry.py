@@ -27,10 +27,8 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from tailwise import geometry, plots
-from tailwise import geometry_study as study
+from tailwise.geometry import Config, ridge_grams, study, train_ufm
 from tailwise.plots import COLORS, LINES, MARKERS
-from tailwise.ufm import Config, train_ufm
-from tailwise.ufm_ridge import ridge_grams
 
 plots.use_style()
 looks = list(zip(COLORS.values(), LINES, MARKERS))

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 
-import bundle
-from common import ROOT, Book
+from tools.book.layout import ROOT, Book
+from tools.ship import bundle
 
 BOOK = Book(ROOT, "laptop")
 RUN = """\

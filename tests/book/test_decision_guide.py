@@ -5,10 +5,10 @@ from dataclasses import replace
 import jupytext
 import pytest
 
-from common import ROOT
-from tailwise import transfer
-from tailwise import transfer_tags as tags
-from tailwise.transfer_chart import Branch, Chart, cited
+from tailwise.matrix import statements as tags
+from tailwise.matrix.chart import Branch, Chart, cited
+from tailwise.matrix.run import METRICS, Record, recorded
+from tools.book.layout import ROOT
 
 PAGES = ("decision_guide.py", "transfer_matrix.py")
 AFTER, BEFORE = "## What each step buys and costs", "## The calls"
@@ -22,7 +22,7 @@ def prose(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def record():
-    found = transfer.recorded("laptop")
+    found = recorded("laptop")
     assert found is not None, "no book/results/laptop/transfer.json"
     return found
 
@@ -46,13 +46,13 @@ def test_every_world_of_the_record_is_in_the_guide(record):
 def test_the_record_holds_ten_seeds_of_every_metric(record):
     for methods in record.values.values():
         for metrics in methods.values():
-            assert metrics.keys() == transfer.METRICS.keys()
+            assert metrics.keys() == METRICS.keys()
             assert {len(values) for values in metrics.values()} == {10}
 
 
 # The checks themselves, on a record with known numbers
 
-KNOWN = transfer.Record(
+KNOWN = Record(
     "laptop",
     {},
     {"here": {"title": "here"}},

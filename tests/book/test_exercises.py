@@ -6,8 +6,8 @@ import jupytext
 import nbformat
 import pytest
 
-import exercises
-from common import ROOT, Book
+from tools.book.layout import ROOT, Book
+from tools.site import exercises
 
 BOOK = Book(ROOT, "laptop")
 STEMS = [py.stem for py in sorted((BOOK.source / "solutions").glob("*.py"))]
@@ -117,9 +117,7 @@ def test_which_checks_are_kept(code, kept, contract):
 
 
 def test_the_functions_that_a_solution_calls_are_named():
-    set_up = (
-        "import numpy as np\nfrom tailwise import risk\nfrom tailwise.dfr import fit"
-    )
+    set_up = "import torch\nfrom tailwise import risk\nfrom tailwise.dfr import fit"
     package = exercises.of_package(set_up)
     assert package == {"risk", "fit"}
     code = "a = fit(np.ones(3), risk.weights(3))\nb = risk.weights(fit(a).x.sum())"

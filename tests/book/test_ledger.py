@@ -8,10 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-import record
-from common import ROOT
-from tailwise import claims, profiles
-from tailwise.scoreboard import ClaimTable
+from tailwise import profiles
+from tailwise.ledger import claims
+from tailwise.ledger.board import ClaimTable
+from tools.book import record
+from tools.book.layout import ROOT
 
 RECORDS = sorted((ROOT / "book" / "results").glob("*/ch*.json"))
 needs_record = pytest.mark.skipif(

@@ -1,39 +1,12 @@
 """Links of the built site, and whether each page is in the table of contents."""
 
-import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-import pytest
+from built import pages_of
 
-from common import ROOT, project, repository
-
-HTML = Path(os.environ.get("TAILWISE_HTML", ROOT / "_build" / "html"))
-
-
-class Page(HTMLParser):
-    """The anchors of a page and the addresses that it names."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.anchors, self.links = set(), []
-        self.feed(path.read_text("utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.anchors |= {attrs[key] for key in ("id", "name") if attrs.get(key)}
-        self.links += [attrs[key] for key in ("href", "src") if attrs.get(key)]
-        if attrs.get("http-equiv", "").lower() == "refresh":
-            self.links.append(attrs["content"].partition("url=")[2])
-
-
-def pages_of(html: Path) -> dict[str, Page]:
-    """Pages by their path below the site's root."""
-    names = (path.relative_to(html).as_posix() for path in html.rglob("*.html"))
-    # The theme leaves its templates among the assets.
-    return {n: Page(html / n) for n in names if not n.startswith("_static/")}
+from tools.book.layout import ROOT, project, repository
 
 
 def broken_links(html: Path) -> list[str]:
@@ -67,14 +40,6 @@ def documents(root: Path) -> set[str]:
         for path in (root / "book").rglob("*")
         if path.suffix in {".md", ".ipynb"} and ".ipynb_checkpoints" not in path.parts
     }
-
-
-@pytest.fixture(scope="module")
-def html() -> Path:
-    if not (HTML / "index.html").exists():
-        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        report(f"not here: {HTML} (make html)")
-    return HTML
 
 
 def test_no_broken_link(html):

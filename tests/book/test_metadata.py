@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import tailwise
-from common import ROOT, Book, project, repository
-from set_repository import disagreements
+from tools.book.layout import ROOT, Book, project, repository
+from tools.ship.set_repository import disagreements
 
 BOOK = Book(ROOT, "laptop")
 NOTEBOOKS = BOOK.chapters() + BOOK.pages()

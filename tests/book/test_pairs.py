@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from jupytext.compare import NotebookDifference, compare_notebooks
 
-from common import ROOT, Book
+from tools.book.layout import ROOT, Book
 
 BOOK = Book(ROOT, "laptop")
 PAIRS = BOOK.chapters() + BOOK.pages()

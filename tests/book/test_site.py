@@ -11,12 +11,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from test_links import html as html  # the fixture
-from test_links import pages_of
+from built import pages_of
 
-import anchors
-from common import ROOT
-from tailwise import claims
+from tailwise.ledger import claims
+from tools.book.layout import ROOT
+from tools.site import anchors
 
 # Uncompressed page and figures; the assets that pages share are not counted.
 HEAVIEST = 3e6

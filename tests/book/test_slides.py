@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import nbformat
 import pytest
 
-import slides
-from common import ROOT, Book
-from tailwise import claims
+from tailwise.ledger import claims
+from tools.book.layout import ROOT, Book
+from tools.site import slides
 
 BOOK = Book(ROOT, "laptop")
 MADE = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common import ROOT
+from tools.book.layout import ROOT
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted((BOOK / "chapters").glob("*.py"))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import workshop
-from common import ROOT, Book, fill
-from tailwise import claims, risk, weighting
+from tailwise.ledger import claims
+from tailwise.methods import risk, weighted
+from tools.book.layout import ROOT, Book, fill
+from tools.site import workshop
 
 FOLDER = ROOT / "book" / "workshop"
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -95,14 +96,14 @@ def test_every_method_has_a_paragraph_questions_and_a_pilot():
 
 def test_the_ratios_on_the_board_of_chapter_1():
     text = (FOLDER / "teacher_1.md").read_text("utf-8")
-    ratios = [weighting.equal_error_ratio(0.2, delta) for delta in (0, 0.2, 0.3)]
+    ratios = [weighted.equal_error_ratio(0.2, delta) for delta in (0, 0.2, 0.3)]
     a, b, c = (f"{ratio:.0f}" for ratio in ratios)
     stated = rf"$\delta=0$ gives {a}, $\delta=0.2$ gives {b}, $\delta=0.3$ gives {c},"
     assert stated in text
-    exercise = weighting.equal_error_ratio(0.1, 30 / 500)
+    exercise = weighted.equal_error_ratio(0.1, 30 / 500)
     assert f"(9; {exercise:.1f} for 500;" in text
     with pytest.raises(ValueError, match="delta"):
-        weighting.equal_error_ratio(0.1, 30 / 150)
+        weighted.equal_error_ratio(0.1, 30 / 150)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import ROOT
+from tools.book.layout import ROOT
 
 HERE = Path(__file__).parent
 HTML = Path(os.environ.get("TAILWISE_HTML", ROOT / "_build" / "html"))

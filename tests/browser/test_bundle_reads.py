@@ -6,8 +6,8 @@ import zipfile
 import driver
 import pytest
 
-import bundle
-from common import ROOT, Book
+from tools.book.layout import ROOT, Book
+from tools.ship import bundle
 
 
 def drive(folder) -> dict:

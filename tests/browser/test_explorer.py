@@ -7,8 +7,8 @@ import driver
 import pytest
 from driver import HTML
 
-from tailwise import geometry_explorer
-from tailwise.geometry import Blocks, step_blocks
+from tailwise.geometry.explorer import ROWS
+from tailwise.geometry.theory import Blocks, step_blocks
 
 BUILT = HTML / "book" / "chapters" / "5_ce_geometry.html"
 ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>alone</title>
@@ -35,16 +35,16 @@ STEPS = [
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory) -> dict:
-    """What `explorer.mjs` saw in the built page or, before there is one, alone."""
+    """What `mjs` saw in the built page or, before there is one, alone."""
     page = BUILT
     if not (BUILT.exists() and "geometry-explorer" in BUILT.read_text("utf-8")):
-        page = tmp_path_factory.mktemp("alone") / "explorer.html"
-        page.write_text(ALONE.format(geometry_explorer.page()), "utf-8")
-    return driver.run("explorer.mjs", page, given=[keys for keys, _ in STEPS if keys])
+        page = tmp_path_factory.mktemp("alone") / "html"
+        page.write_text(ALONE.format(page()), "utf-8")
+    return driver.run("mjs", page, given=[keys for keys, _ in STEPS if keys])
 
 
 def numbers(b: Blocks) -> dict[str, float]:
-    rows = geometry_explorer.ROWS.items()
+    rows = ROWS.items()
     return {row: getattr(b, attribute).item() for row, (_, attribute) in rows}
 
 

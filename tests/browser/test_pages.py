@@ -7,7 +7,7 @@ import driver
 import pytest
 from driver import HTML
 
-from common import ROOT
+from tools.book.layout import ROOT
 
 PAGES = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
 MODES = ("light", "dark", "phone")

@@ -5,8 +5,8 @@ import re
 import driver
 import pytest
 
-import slides
-from common import ROOT, Book
+from tools.book.layout import ROOT, Book
+from tools.site import slides
 
 BOOK = Book(ROOT, "laptop")
 

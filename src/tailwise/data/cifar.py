@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tailwise.compat import import_torchvision
-from tailwise.data.fashion import cache_dir
+from tailwise.data.assets import cache_dir
 from tailwise.files import write_whole
 
 FILE = "cifar100.safetensors"

@@ -1,15 +1,15 @@
 """Fashion-MNIST: a balanced subset ships with the package, the full set is found."""
 
 import gzip
-import hashlib
 import lzma
-import os
 import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from tailwise.data.assets import cache_dir, read_asset
 
 CLASSES = (
     "T-shirt",
@@ -23,7 +23,6 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
-ASSETS = Path(__file__).parent / "assets"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 SPLITS = {"train": "train", "test": "t10k"}
 # Missing or unreadable, no network or no torchvision, damaged, cut short.
@@ -94,29 +93,6 @@ def load(split: str = "train", *, full: bool = False) -> Fashion:
         )
     images, labels = _read_full(split) if full else _read_subset(split)
     return Fashion(images, labels.astype(np.int64))
-
-
-def cache_dir() -> Path:
-    """Where downloaded data is kept: ``$TAILWISE_DATA`` or ``~/.cache/tailwise``."""
-    return Path(os.environ.get("TAILWISE_DATA", "~/.cache/tailwise")).expanduser()
-
-
-@cache
-def _checksums(assets: Path) -> dict[str, str]:
-    lines = (assets / "SHA256SUMS").read_text().splitlines()
-    return {name: digest for digest, name in (line.split() for line in lines)}
-
-
-def read_asset(name: str, assets: Path = ASSETS) -> bytes:
-    """Read a file that ships with the package and verify its SHA-256 checksum."""
-    raw = (assets / name).read_bytes()
-    expected, found = _checksums(assets)[name], hashlib.sha256(raw).hexdigest()
-    if found != expected:
-        raise ValueError(
-            f"{name} is damaged: SHA-256 is {found[:12]}…, expected {expected[:12]}…; "
-            "install the package again"
-        )
-    return raw
 
 
 @cache  # the arrays are read-only

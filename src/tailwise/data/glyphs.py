@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tailwise.data import fashion
+from tailwise.data import assets
 from tailwise.data.glyph_corruption import corrupt
 
-GLYPHS, ATLAS = fashion.ASSETS / "glyphs", "glyphs.npz"
+GLYPHS, ATLAS = assets.ASSETS / "glyphs", "glyphs.npz"
 SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
 FACES = (
     "Sans Regular",
@@ -66,7 +66,7 @@ def atlas() -> Atlas:
     ValueError
         If the file does not match its checksum.
     """
-    content = io.BytesIO(fashion.read_asset(ATLAS, GLYPHS))
+    content = io.BytesIO(assets.read_asset(ATLAS, GLYPHS))
     with np.load(content, allow_pickle=False) as stored:
         images, target = (torch.from_numpy(stored[k]) for k in ("images", "target"))
         points = stored["code_points"]

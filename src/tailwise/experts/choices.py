@@ -8,10 +8,10 @@ import torch
 from tailwise.data.glyphs import Task
 from tailwise.experts import phases
 from tailwise.experts.expert import Expert, scores
-from tailwise.experts.samplers import generator_for
 from tailwise.experts.study import KINDS, SETTINGS, Pair, placed, tuned
 from tailwise.experts.training import Settings
 from tailwise.training.processes import in_processes
+from tailwise.training.streams import generator_for
 
 RATES = (5e-4, 1e-3, 2e-3)  # of full fine-tuning
 

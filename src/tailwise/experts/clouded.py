@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tailwise.losses import PerClass, asymmetric_loss
+from tailwise.methods.losses import PerClass, asymmetric_loss
 
 
 def _log_gaps(class_counts: PerClass, like: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ from tailwise.data.cifar import N_MAX, LongTail
 from tailwise.experts import phases
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.large import Start
-from tailwise.experts.samplers import generator_for
 from tailwise.experts.scorer import (
     INPUTS,
     Scorer,
@@ -31,6 +30,7 @@ from tailwise.experts.scorer import (
 )
 from tailwise.experts.training import Settings
 from tailwise.training.checkpoint import Checkpoint
+from tailwise.training.streams import generator_for
 
 MIXTURE = "mean of logits"
 STAGES = ("start", "phase 1", "phase 2")

@@ -18,7 +18,6 @@ from torch import Tensor
 from tailwise.experts.clouded import agcl
 from tailwise.experts.expert import Expert, Images
 from tailwise.experts.modules import seeded
-from tailwise.experts.samplers import Stacked, class_balanced, instance_balanced
 from tailwise.experts.training import (
     DEFAULTS,
     Augment,
@@ -29,8 +28,9 @@ from tailwise.experts.training import (
     feed,
     fit,
 )
-from tailwise.losses import adjusted_cross_entropy, log_priors
+from tailwise.methods.losses import adjusted_cross_entropy, log_priors
 from tailwise.training.checkpoint import Checkpoint
+from tailwise.training.streams import Stacked, class_balanced, instance_balanced
 
 
 def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:

@@ -10,12 +10,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tailwise.claims import book_dir
 from tailwise.data import glyphs
 from tailwise.experts import study
 from tailwise.experts.scorer import mean_logits
 from tailwise.experts.study import KINDS, Split
 from tailwise.experts.training import Settings
+from tailwise.ledger.claims import book_dir
 from tailwise.metrics import Estimate, estimate
 from tailwise.training.processes import in_processes
 
@@ -43,7 +43,8 @@ def run_splits(
     """`study.run` on several splits with the shipped pair, in separate processes.
 
     On a GPU one after the other, in this process. Without `joint` the accuracies of
-    joint training are those that `tools/study_pairs.py` recorded for these splits.
+    joint training are those that `tools/studies/study_pairs.py` recorded for these
+    splits.
     """
     parts = ("phases", "joint") if joint else ("phases",)  # the longest first
     cells = ((*cell, rates, settings, device) for cell in product(parts, seeds))
@@ -101,14 +102,14 @@ def _cell(values: np.ndarray) -> str:
 
 
 def recorded_pairs() -> pd.DataFrame:
-    """Accuracies with experts of other pretraining seeds, as `tools/study_pairs.py`
-    recorded them: columns pair, split, method and `PARTS`."""
+    """Accuracies with experts of other pretraining seeds: columns pair, split, method
+    and `PARTS`, as `tools/studies/study_pairs.py` recorded them."""
     path = book_dir() / "results" / "experts" / "pairs.json"
     return pd.DataFrame(json.loads(path.read_text("utf-8"))["rows"])
 
 
 def recorded_choices(what: str) -> pd.DataFrame:
-    """Validation accuracy in per cent by expert, from `tools/study_choices.py`.
+    """Validation accuracy in per cent by expert, from `tools/studies/study_choices.py`.
 
     `what` is "adapter width", after phase 1, or "rate", of full fine-tuning.
     """

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise.experts.modules import seeded
-from tailwise.experts.samplers import class_balanced, class_counts
 from tailwise.experts.training import Progress, Settings, fit
+from tailwise.training.streams import class_balanced, class_counts
 
 INPUTS = ("confidences", "summary", "scalar")
 SCORER_SETTINGS = Settings(steps=300)

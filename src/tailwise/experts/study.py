@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from tailwise.data.glyphs import Glyphs, Task
-from tailwise.experts import phases, pretrained
+from tailwise.experts import phases
 from tailwise.experts.backbones import EMBEDDED, as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.joint import train_jointly
-from tailwise.experts.samplers import generator_for
 from tailwise.experts.scorer import (
     INPUTS,
     Scorer,
@@ -27,6 +26,8 @@ from tailwise.experts.scorer import (
     mix,
 )
 from tailwise.experts.training import Settings
+from tailwise.models import experts as pretrained
+from tailwise.training.streams import generator_for
 
 KINDS = pretrained.KINDS
 TESTS = ("test", "test_unseen")

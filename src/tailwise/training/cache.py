@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from tailwise import provenance
-from tailwise.data.fashion import ASSETS
-from tailwise.files import write_whole
+from tailwise.data.assets import ASSETS
+from tailwise.files import checkout, file_hash, write_whole
 
 
 def folder() -> Path:
@@ -24,8 +23,7 @@ def folder() -> Path:
     """
     if chosen := os.environ.get("TAILWISE_CACHE"):
         return Path(chosen)
-    root = Path(__file__).parents[3]
-    if (root / "book" / "claims").is_dir():
+    if root := checkout():
         return root / "_build" / "cache"
     return Path.home() / ".cache" / "tailwise"
 
@@ -34,7 +32,7 @@ def key(settings: dict, sources: Sequence[ModuleType]) -> str:
     """Hash of settings, of the modules that turn them into weights, of the data, and of
     torch's release, whichever build it is."""
     files = [Path(module.__file__) for module in sources]
-    code = provenance.file_hash(*files, ASSETS / "SHA256SUMS")
+    code = file_hash(*files, ASSETS / "SHA256SUMS")
     release = torch.__version__.partition("+")[0]
     text = json.dumps([settings, code, release], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,155 @@
+"""The transfer matrix as tables and as a figure."""
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from tailwise.matrix.methods import METHODS, PLAIN
+from tailwise.matrix.run import METRICS, Record
+from tailwise.metrics import Estimate
+from tailwise.plots import COLORS, INK, MARKERS
+
+BETTER, WORSE = "27, 138, 98", "196, 109, 12"  # green and orange of the book
+LOW_IS_GOOD = ("ECE", "loss", "loss, calibrated")
+
+
+def mark(gain: Estimate, metric: str) -> str:
+    """Better at two standard errors is "▲", worse is "▼", anything else "·"."""
+    sign = -1 if metric in LOW_IS_GOOD else 1
+    if abs(gain.mean) <= 2 * gain.stderr:
+        return "·"
+    return "▲" if sign * gain.mean > 0 else "▼"
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Paired gains over plain cross-entropy, worlds by methods; shows itself.
+
+    Attributes
+    ----------
+    record : Record
+    metric : str
+        A key of `transfer.METRICS`.
+    full : float
+        The gain at which a cell has its full colour.
+    """
+
+    record: Record
+    metric: str
+    full: float = 0.3
+
+    def _gain(self, world: str, method: str) -> Estimate | None:
+        known = method in self.record.values[world]
+        return self.record.gain(world, method, self.metric) if known else None
+
+    def frame(self) -> pd.DataFrame:
+        """One row a method, one column a world; plain cross-entropy has its level."""
+        rows = {}
+        for method in METHODS:
+            row = rows[method] = {}
+            for world, facts in self.record.worlds.items():
+                gain = self._gain(world, method)
+                if method == PLAIN:
+                    e = self.record.level(world, method, self.metric)
+                    text = f"{e.mean:.3f} ± {e.stderr:.3f}"
+                elif gain is None:
+                    text = "–"
+                else:
+                    text = f"{mark(gain, self.metric)} {gain.mean:+.3f}"
+                    text += f" ± {gain.stderr:.3f}"
+                row[facts["title"]] = text
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def __repr__(self) -> str:
+        return self.frame().to_string()
+
+    def _repr_html_(self) -> str:
+        frame = self.frame()
+        head = "".join(f"<th scope='col'>{html.escape(c)}</th>" for c in frame)
+        body = "".join(self._row(method, frame.loc[method]) for method in frame.index)
+        says = html.escape(METRICS[self.metric])
+        return (
+            f"<table class='dataframe'><caption>{says}; first row: level, others: "
+            "change from it ± standard error; ▲ better, ▼ worse, · undecided"
+            f"</caption><thead><tr><th></th>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+    def _row(self, method: str, texts: pd.Series) -> str:
+        cells = ""
+        for world, text in zip(self.record.worlds, texts):
+            gain = self._gain(world, method)
+            style = ""
+            if gain is not None and mark(gain, self.metric) != "·":
+                hue = BETTER if mark(gain, self.metric) == "▲" else WORSE
+                depth = 0.1 + 0.4 * min(1, abs(gain.mean) / self.full)
+                style = f" style='background: rgba({hue}, {depth:.2f})'"
+            # The error below its number: five worlds fit beside the side bars.
+            shown = html.escape(text).replace(" ±", "<br>±")
+            cells += f"<td{style}>{shown}</td>"
+        return f"<tr><th scope='row'>{html.escape(method)}</th>{cells}</tr>"
+
+
+def world_table(record: Record, world: str) -> pd.DataFrame:
+    """Every metric of a world: plain levels first, then paired changes."""
+    rows = {}
+    for method in record.values[world]:
+        if method == PLAIN:
+            found = {m: record.level(world, method, m) for m in METRICS}
+            rows[method] = {
+                m: f"{e.mean:.3f} ± {e.stderr:.3f}" for m, e in found.items()
+            }
+            continue
+        found = {m: record.gain(world, method, m) for m in METRICS}
+        rows[method] = {
+            m: f"{mark(e, m)} {e.mean:+.3f} ± {e.stderr:.3f}" for m, e in found.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def methods_table() -> pd.DataFrame:
+    """What each method does, and how many settings it chooses from."""
+    rows = {
+        name: {"chapter": m.chapter or "–", "what it does": m.says}
+        for name, m in METHODS.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def worlds_table(record: Record) -> pd.DataFrame:
+    """Sizes of the worlds and the rule by which validation chooses."""
+    keep = ("title", "classes", "features", "train", "val", "test", "chosen by")
+    rows = {w: {k: facts[k] for k in keep} for w, facts in record.worlds.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def price_plot(ax: Axes, record: Record, world: str, shown: dict[str, str]) -> Axes:
+    """Gain of the worst group against the change in the training mix.
+
+    `shown` maps methods to their short labels; bars are two standard errors.
+    """
+    colors, places = list(COLORS.values()), []
+    for i, (method, label) in enumerate(shown.items()):
+        if method not in record.values[world]:
+            continue
+        x = record.gain(world, method, "training mix")
+        y = record.gain(world, method, "worst group")
+        ax.errorbar(
+            x.mean,
+            y.mean,
+            xerr=2 * x.stderr,
+            yerr=2 * y.stderr,
+            fmt=MARKERS[i % len(MARKERS)],
+            color=colors[i % len(colors)],
+            label=label,
+            elinewidth=1,
+        )
+        places.append((x.mean, y.mean))
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.axvline(0, color=INK, linewidth=0.8)
+    span = np.abs(places).max(0) * 1.3 + 0.01
+    ax.set(xlim=(-span[0], span[0] * 0.4), title=record.worlds[world]["title"])
+    return ax

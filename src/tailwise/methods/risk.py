@@ -1,0 +1,322 @@
+"""Risk rules as weights on examples: flooding, SoftAD, CVaR, chi-square DRO, tilting.
+
+A rule turns the ``n`` losses of a batch into one weight each, ``w_i = d objective /
+d loss_i``. The gradient of a model is then ``sum_i w_i grad loss_i``: one forward and
+one backward pass, whatever the rule. Losses are ``[..., n]``; leading dimensions are
+the members of an ensemble. `RULES` lists the rules and their parameters:
+
+=========  =================================================  ===============
+tau        level that losses are held to, in the loss's unit  finite
+quantile   CVaR averages the worst ``1 - quantile``           [0, 1)
+radius     largest ``mean (n p_i - 1)^2 / 2`` of weights p    (0, (n - 1) / 2]
+gamma      tilt, in units of one over the loss                > 0
+share      share of a batch whose losses lie below its level  (0, 0.5)
+=========  =================================================  ===============
+
+A threshold is solved for in each batch and held fixed in its gradient: exact for CVaR
+and chi2, part of the definition for ``softad_cvar``, ``softad_dro``, ``auto_softad``.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Params = Mapping[str, float | Tensor]
+
+
+def rho(x: Tensor) -> Tensor:
+    """Soft absolute value ``sqrt(1 + x^2) - 1`` (arXiv 2408.03619, released code)."""
+    return x * (x / (1 + torch.hypot(x, x.new_ones(()))))
+
+
+def rho_slope(x: Tensor) -> Tensor:
+    """Derivative of `rho`, ``x / sqrt(1 + x^2)``: odd, between -1 and 1."""
+    return x / torch.hypot(x, x.new_ones(()))
+
+
+def _cvar_tail(losses: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
+    """Threshold [..., 1] and weights [..., n] of CVaR."""
+    n = losses.shape[-1]
+    slack = 2 * n * torch.finfo(losses.dtype).eps
+    count = (1 - quantile) * n
+    # 10 * (1 - 0.7) is 3.0000000000000004; a count of 3 is meant.
+    whole = count.round().clamp_min(1)
+    count = torch.where((count - whole).abs() <= slack, whole, count)
+    rank = count.long().clamp_max(n - 1).expand(*losses.shape[:-1], 1)
+    threshold = losses.sort(-1, descending=True).values.gather(-1, rank)
+    above, tied = losses > threshold, losses == threshold
+    left = count - above.sum(-1, keepdim=True)
+    return threshold, (above + tied * (left / tied.sum(-1, keepdim=True))) / count
+
+
+def _chi2_tail(losses: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Threshold [..., 1] and weights [..., n] of the worst case in a chi2 ball."""
+    n, tiny = losses.shape[-1], torch.finfo(losses.dtype).tiny
+    top = losses.amax(-1, keepdim=True)
+    width = (top - losses.amin(-1, keepdim=True)).clamp_min(tiny)
+    x = (losses - top) / width  # in [-1, 0]; 0 is the worst loss
+    # Moments of the k largest. The 0 among them keeps the variance ≥ mean^2 / k, so
+    # that the difference of squares loses only a factor k of the precision.
+    k = torch.arange(1, n + 1, dtype=x.dtype, device=x.device)
+    ordered = x.sort(-1, descending=True).values
+    mean = ordered.cumsum(-1) / k
+    spread = n * (ordered.square().cumsum(-1) / k - mean.square()).clamp_min(0)
+    room = (2 * radius * k - (n - k)).expand(x.shape)  # (1 + 2 radius) k - n
+    # Where the dual still rises at the next loss, its minimiser lies below that loss.
+    gap = mean[..., :-1] - ordered[..., 1:]
+    rises = gap.square() * room[..., :-1] < spread[..., :-1]
+    last = torch.nn.functional.pad(rises * k[:-1], (1, 0)).amax(-1, keepdim=True).long()
+    mean, spread, room = (part.gather(-1, last) for part in (mean, spread, room))
+    threshold = mean - (spread / room.clamp_min(tiny)).sqrt()
+    excess = (x - threshold).relu()
+    # All-equal losses, or a ball that holds all the mass on the worst ones.
+    excess = torch.where(excess.amax(-1, keepdim=True) > 0, excess, (x == 0).to(x))
+    return top + width * threshold, excess / excess.sum(-1, keepdim=True)
+
+
+# A risk takes losses [..., n] and parameters [..., 1]. It returns values T, [..., n]
+# or [..., 1], whose mean is the objective, and the derivative of that mean, [..., n].
+
+
+def _erm(losses: Tensor) -> tuple[Tensor, Tensor]:
+    return losses.mean(-1, keepdim=True), _each(losses)[1]
+
+
+def _each(losses: Tensor) -> tuple[Tensor, Tensor]:
+    return losses, torch.full_like(losses, 1 / losses.shape[-1])
+
+
+def _worst(tail: Callable) -> Callable:
+    """The largest ``w . losses`` over a set of weights, reached by those of a tail."""
+
+    def worst(losses, column):
+        _, weights = tail(losses.detach(), column)
+        return (weights * losses).sum(-1, keepdim=True), weights
+
+    return worst
+
+
+def _cvar_each(losses: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
+    # T_i = th + relu(l_i - th) / (1 - quantile)
+    threshold, weights = _cvar_tail(losses.detach(), quantile)
+    return threshold + losses.shape[-1] * weights * (losses - threshold), weights
+
+
+def _chi2_each(losses: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    # T_i = th + sqrt(1 + 2 radius) relu(l_i - th)
+    threshold, _ = _chi2_tail(losses.detach(), radius)
+    slope = (1 + 2 * radius).sqrt() * (losses >= threshold)
+    return threshold + slope * (losses - threshold), slope / losses.shape[-1]
+
+
+def _tilted(losses: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    # log1p and expm1 keep the digits of a small gamma.
+    top = losses.detach().amax(-1, keepdim=True)
+    rise = torch.expm1(gamma * (losses - top)).mean(-1, keepdim=True)
+    return top + torch.log1p(rise) / gamma, (gamma * losses).softmax(-1)
+
+
+def _frozen_cvar(losses: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
+    # As released: the threshold starts at 0 and no optimiser ever moves it, so that
+    # all losses > 0 count alike.
+    mean = losses.relu().mean(-1, keepdim=True)
+    return mean / (1 - quantile), (losses > 0) / (losses.shape[-1] * (1 - quantile))
+
+
+def _held(risk: Callable, bend: Callable = rho, slope: Callable = rho_slope):
+    """Hold the values of a risk to a level: ``T -> bend(T - tau) + tau``."""
+
+    def held(losses, tau, *columns):
+        T, weights = risk(losses, *columns)
+        return bend(T - tau) + tau, slope(T - tau) * weights
+
+    return held
+
+
+def _auto(losses: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    # tau is the quantile of the batch, linear between neighbours.
+    ordered = losses.detach().sort(-1).values
+    place = (share * (losses.shape[-1] - 1)).expand(*losses.shape[:-1], 1)
+    low, high = (ordered.gather(-1, p.long()) for p in (place, place.ceil()))
+    tau = torch.lerp(low, high, place.frac())
+    return _held(_each)(losses, tau)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Names of a rule's parameters, and its risk, which takes them in this order."""
+
+    params: tuple[str, ...]
+    risk: Callable[..., tuple[Tensor, Tensor]]
+
+
+# Sources: Holland and Hamada, arXiv 2408.03619, released code; iflood: that of arXiv
+# 2310.10006; auto_softad: ours. Closed-form thresholds: derived, see chapter 3.
+RULES: dict[str, Rule] = {
+    "erm": Rule((), _erm),
+    "flooding": Rule(("tau",), _held(_erm, torch.abs, torch.sign)),
+    "iflood": Rule(("tau",), _held(_each, torch.abs, torch.sign)),
+    "softad": Rule(("tau",), _held(_each)),
+    "cvar": Rule(("quantile",), _worst(_cvar_tail)),
+    "chi2_dro": Rule(("radius",), _worst(_chi2_tail)),
+    "tilted": Rule(("gamma",), _tilted),
+    # Pointwise: rho of each transformed loss. Aggregate: rho of the tail's mean.
+    "softad_cvar": Rule(("tau", "quantile"), _held(_cvar_each)),
+    "softad_dro": Rule(("tau", "radius"), _held(_chi2_each)),
+    "cvar_softad": Rule(("tau", "quantile"), _held(_worst(_cvar_tail))),
+    "frozen_cvar_softad": Rule(("tau", "quantile"), _held(_frozen_cvar)),
+    "auto_softad": Rule(("share",), _auto),
+}
+
+_RANGES: dict[str, tuple[str, Callable[[Tensor, float], Tensor]]] = {
+    "tau": ("finite", lambda tau, most: tau.isfinite()),
+    "quantile": ("in [0, 1)", lambda q, most: (q >= 0) & (q < 1)),
+    "radius": ("in (0, (n - 1) / 2 = {}]", lambda r, most: (r > 0) & (r <= most)),
+    "gamma": ("finite and > 0", lambda g, most: (g > 0) & g.isfinite()),
+    "share": ("in (0, 0.5)", lambda share, most: (share > 0) & (share < 0.5)),
+}
+
+
+def _column(value: float | Tensor, losses: Tensor) -> Tensor:
+    """A parameter as [..., 1], with the losses' type and device."""
+    if isinstance(value, Tensor):
+        return value.to(losses).unsqueeze(-1)
+    return losses.new_full((1,), value)
+
+
+def _checked(losses: Tensor, rule: str, params: Params) -> list[Tensor]:
+    """Every `_column` that the rule takes, once all input is found valid."""
+    if rule not in RULES:
+        raise ValueError(f"rule is {rule!r}: expected one of {', '.join(RULES)}")
+    takes = RULES[rule].params
+    if set(params) != set(takes):
+        given, names = (", ".join(p) or "none" for p in (params, takes))
+        raise ValueError(f"rule {rule!r} got parameters {given}: it takes {names}")
+    if not isinstance(losses, Tensor) or not losses.is_floating_point():
+        kind = getattr(losses, "dtype", type(losses).__name__)
+        raise ValueError(f"losses is {kind}: expected a tensor of floats [..., n]")
+    if losses.ndim == 0 or losses.numel() == 0:
+        raise ValueError(f"losses is {list(losses.shape)}: expected [..., n], n ≥ 1")
+    if not (finite := losses.isfinite()).all():
+        raise ValueError(f"losses holds {losses[~finite][0]}: expected finite numbers")
+    columns, most = [], (losses.shape[-1] - 1) / 2
+    for name in takes:
+        value, members = params[name], list(losses.shape[:-1])
+        try:
+            columns.append(_column(value, losses).expand(*members, 1))
+        except (TypeError, RuntimeError):
+            given = f"{list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise ValueError(
+                f"{name} is {given}: expected a number, or a tensor that broadcasts "
+                f"to {members} for losses {list(losses.shape)}"
+            ) from None
+        expected, allowed = _RANGES[name]
+        if (bad := ~allowed(columns[-1], most)).any():
+            worst = columns[-1][bad][0].item()
+            raise ValueError(f"{name} is {worst}: expected {expected.format(most)}")
+    return columns
+
+
+@torch.no_grad()
+def weights_of(rule: str, losses: Tensor, params: Params) -> Tensor:
+    """`example_weights` without its checks, for training loops.
+
+    Nothing is read back from a GPU; a bad parameter gives bad weights.
+    """
+    found = RULES[rule]
+    return found.risk(losses, *(_column(params[p], losses) for p in found.params))[1]
+
+
+def example_weights(losses: Tensor, rule: str, **params: float | Tensor) -> Tensor:
+    """Weight of every example: the derivative of `objective` by its loss.
+
+    Parameters
+    ----------
+    losses : Tensor [..., n]
+        One batch of n losses per member.
+    rule : str
+        A key of `RULES`.
+    **params : float or Tensor
+        Those in ``RULES[rule].params``; a tensor broadcasts to the leading
+        dimensions [...], so that each member may have its own.
+
+    Returns
+    -------
+    Tensor [..., n]
+        Without a graph. Sums to 1 for ``erm``, ``cvar``, ``chi2_dro`` and ``tilted``;
+        where negative, the loss is raised. Tied losses have equal weights.
+
+    Raises
+    ------
+    ValueError
+        For losses that are empty or not finite, a rule that is unknown, or parameters
+        that are missing, too many, out of range or of a shape that does not fit.
+
+    Examples
+    --------
+    >>> example_weights(torch.tensor([0.0, 3.0, 1.0, 2.0]), "cvar", quantile=0.5)
+    tensor([0.0000, 0.5000, 0.0000, 0.5000])
+    """
+    _checked(losses, rule, params)
+    return weights_of(rule, losses, params)
+
+
+def objective(losses: Tensor, rule: str, **params: float | Tensor) -> Tensor:
+    """Risk of every member [...], whose gradient is `example_weights`.
+
+    Parameters and errors as there. Rules with a level add it to ``rho``, which
+    changes the value only.
+    """
+    return RULES[rule].risk(losses, *_checked(losses, rule, params))[0].mean(-1)
+
+
+def cvar_threshold(losses: Tensor, quantile: float | Tensor) -> Tensor:
+    """Threshold of CVaR [...]: the lower ``quantile``-quantile of each batch.
+
+    With ``count = (1 - quantile) n``, losses above it weigh ``1 / count`` and those
+    equal to it share the rest, also where count is a fraction. Derived, see chapter 3.
+    Parameters and errors as in `example_weights`.
+    """
+    columns = _checked(losses, "cvar", {"quantile": quantile})
+    return _cvar_tail(losses, *columns)[0].squeeze(-1)
+
+
+def chi2_threshold(losses: Tensor, radius: float | Tensor) -> Tensor:
+    """Minimiser th of ``th + sqrt(1 + 2 radius) sqrt(mean relu(l - th)^2)`` [...].
+
+    In closed form: ``mean_k - sqrt(n var_k / ((1 + 2 radius) k - n))`` over the k
+    losses above it; the largest loss where the ball holds all the mass on its ties.
+    Derived, see chapter 3. Parameters and errors as in `example_weights`.
+    """
+    columns = _checked(losses, "chi2_dro", {"radius": radius})
+    return _chi2_tail(losses, *columns)[0].squeeze(-1)
+
+
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """``(sum w)^2 / sum w^2`` [...]: n where all weights [..., n] are equal.
+
+    Weights of opposite signs cancel; NaN where all are zero.
+    """
+    return weights.sum(-1).square() / weights.square().sum(-1)
+
+
+def check_level(tau: float | Tensor, n_classes: int, *, stacklevel: int = 2) -> None:
+    """Warn of a level at or above the loss of a constant predictor, ``ln n_classes``.
+
+    There the rule asks for more loss than guessing has, and trains a classifier that
+    avoids the right class. ``frozen_cvar_softad`` holds the mean to another level, so
+    pass ``tau * (1 - quantile)``. ValueError unless ``n_classes`` ≥ 2.
+    """
+    if not n_classes >= 2:
+        raise ValueError(f"n_classes is {n_classes}: expected at least 2")
+    level = float(tau.max() if isinstance(tau, Tensor) else tau)
+    if level >= (guess := math.log(n_classes)):
+        warnings.warn(
+            f"tau is {level:.4g}, at or above ln {n_classes} = {guess:.4g}, the loss "
+            "of a constant predictor: the rule then trains an anti-classifier",
+            stacklevel=stacklevel,
+        )

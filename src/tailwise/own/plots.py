@@ -1,0 +1,66 @@
+"""Figures of a pilot: each takes results and axes, and returns the axes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tailwise.own.pilot import Pilot
+from tailwise.own.verdict import gains
+from tailwise.plots import COLORS, INK, MARKERS, forest
+
+MAX_CELLS = 12
+
+
+def looks(found: Pilot) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each head, the same in every figure."""
+    return dict(zip(found.heads, zip(COLORS.values(), MARKERS)))
+
+
+def gain_forest(ax: Axes, found: Pilot) -> Axes:
+    """Gain of each head over the plain one, a row a class or group, rarest on top.
+
+    Of more than twelve rows the twelve rarest are drawn.
+    """
+    e, others = gains(found), found.heads[1:]
+    size = np.bincount(found.data.cells()[0])
+    order = size.argsort(kind="stable")[:MAX_CELLS]
+    names = [f"{found.cells[k]}\n({size[k]:,} samples)" for k in order]
+    for m, name in enumerate(others):
+        color, marker = looks(found)[name]
+        forest(
+            ax,
+            names,
+            100 * e.mean[m, order],
+            50 * e.half[m, order],  # `forest` draws two of what it is given
+            color=color,
+            marker=marker,
+            label=name,
+            offset=0.15 * (m - (len(others) - 1) / 2),
+        )
+    ax.axvline(0, color=INK, lw=1)
+    ax.set_xlabel("gain over the plain head, points of accuracy")
+    ax.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def reliability(axes: Sequence[Axes], found: Pilot) -> Sequence[Axes]:
+    """Accuracy against confidence of each head, an axes a head, over all splits.
+
+    Larger markers hold more samples; below the diagonal a head is too sure.
+    """
+    for k, (ax, name) in enumerate(zip(axes, found.heads)):
+        color, marker = looks(found)[name]
+        n, confidence, hits = found.bins[:, k].sum(0).T
+        live = n > 0
+        x, y = confidence[live] / n[live], hits[live] / n[live]
+        ax.plot([0, 1], [0, 1], color=INK, lw=1, ls="--")
+        ax.plot(x, y, color=color, lw=1.2, ls="-")
+        area = 8 + 80 * np.sqrt(n[live] / n.max())
+        ax.scatter(x, y, area, color=color, marker=marker)
+        error = 100 * found.calibration_error[:, k].mean()
+        ax.set_title(f"{name}\nerror {error:.1f} points", fontsize=9)
+        low = min(0.45, x.min() - 0.05, y.min() - 0.05)
+        ax.set(xlim=(low, 1.02), ylim=(low, 1.05), xlabel="confidence")
+    axes[0].set_ylabel("accuracy")
+    return axes

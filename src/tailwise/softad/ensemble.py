@@ -1,0 +1,299 @@
+"""Many training runs, seeds x methods, as one tensor program."""
+
+import itertools
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tailwise.methods import risk
+from tailwise.softad import networks
+from tailwise.softad.networks import Architecture, Batch, Batches, Gradients, Params
+
+ASCENTS = ("none", "sam", "sharpdro", "groupdro")
+CLIMBS, GROUPED = ("sam", "sharpdro"), ("sharpdro", "groupdro")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train: a rule that weights the examples, and how a step is taken.
+
+    Attributes
+    ----------
+    label : str
+    rule, params : str, dict of float
+        A key of `tailwise.methods.risk.RULES`, and its parameters.
+    scale : float
+        Multiplies the gradient: the control for methods that take longer steps.
+    ascent : str
+        ``"sam"``: the gradient is taken at the point ``reach`` up the slope.
+        ``"sharpdro"``: to the gradient of the mean loss is added, ``reach`` up the
+        slope, that of ``sum_s q_s * mean loss of group s``.
+        ``"groupdro"``: the gradient of that sum alone, without an ascent.
+    reach : float
+        Length of the ascent, over all parameters of a member.
+
+    Notes
+    -----
+    Group weights q move by exponentiated gradient. As in the code released with arXiv
+    2408.03619, a group that is absent from a batch has loss 0, and ``"sharpdro"`` adds
+    two gradients: its steps are about twice ERM's, and ``scale=0.5`` makes them alike.
+    """
+
+    label: str
+    rule: str = "erm"
+    params: dict[str, float] = field(default_factory=dict)
+    scale: float = 1.0
+    ascent: str = "none"
+    reach: float = 0.0
+
+    def __post_init__(self):
+        if self.ascent not in ASCENTS:
+            known = ", ".join(ASCENTS)
+            raise ValueError(f"unknown ascent {self.ascent!r}: expected one of {known}")
+        if self.ascent in GROUPED and self.rule != "erm":
+            raise ValueError(f"rule is {self.rule!r}: expected 'erm' for {self.ascent}")
+        if not 0 <= self.reach < math.inf or (self.reach and self.ascent not in CLIMBS):
+            raise ValueError(f"reach is {self.reach}: expected ≥ 0, only with {CLIMBS}")
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"scale is {self.scale}: expected > 0")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained members: S seeds x K methods.
+
+    Attributes
+    ----------
+    architecture, methods : Architecture, tuple of Method
+    params : dict of Tensor [S, K, ...]
+        After the last epoch; of a member that diverged, after the last one that left
+        its mean loss and its parameters finite.
+    diverged : Tensor [S, K]
+    history : Tensor [S, K, E]
+        Mean training loss of each epoch; NaN once a member has diverged.
+    q : Tensor [S, K, G] or None
+        Final group weights, NaN for methods without; None where no method has any.
+    """
+
+    architecture: Architecture
+    methods: tuple[Method, ...]
+    params: Params
+    diverged: Tensor
+    history: Tensor
+    q: Tensor | None
+
+    @property
+    def norm(self) -> Tensor:
+        """Euclidean norm of each member's parameters, ``[S, K]``."""
+        return networks.norm(self.params)
+
+    @torch.no_grad()
+    def logits(self, X: Tensor, batch_size: int = 500) -> Tensor:
+        """Logits ``[S, K, m, classes]`` for inputs ``[S, m, ...]``."""
+        self.architecture.check(X, len(self.diverged))
+        parts = X.split(batch_size, 1)
+        return torch.cat([self.architecture.forward(self.params, x) for x in parts], 2)
+
+
+def text_progress(done: int, total: int) -> None:
+    """Draw a bar on stderr where that is a terminal."""
+    if sys.stderr.isatty():
+        bar = f"\r{'█' * (30 * done // total):·<30} {done}/{total}"
+        print(bar, end="\n" * (done == total), file=sys.stderr, flush=True)
+
+
+class _Weights:
+    """Example weights of the methods in some rows, times their scales.
+
+    Each rule is evaluated once, for all the methods that share it. Those with the given
+    ascent weight groups instead, by their rows of q [S, K, G], which move.
+    """
+
+    def __init__(self, methods, rows: list[int], grouped: str, q: Tensor, q_step):
+        def kind(i):
+            method = methods[rows[i]]
+            return "" if method.ascent == grouped else method.rule
+
+        order, self.runs = sorted(range(len(rows)), key=kind), []
+        for rule, run in itertools.groupby(order, kind):
+            run = [rows[i] for i in run]
+            given = [methods[k].params for k in run]
+            params = {name: q.new_tensor([p[name] for p in given]) for name in given[0]}
+            self.runs.append((rule, torch.tensor(run, device=q.device), params))
+        self.sizes = [len(run) for _, run, _ in self.runs]
+        self.order = torch.tensor(order, dtype=torch.long, device=q.device)
+        self.back = self.order.argsort()
+        self.scale = q.new_tensor([[methods[k].scale] for k in rows])
+        self.q, self.q_step = q, q_step
+
+    def __call__(self, losses: Tensor, member: Tensor | None) -> Tensor:
+        """Weights of losses [S, K, B]; member [S, B, G] says who is in which group."""
+        parts, weights = losses.index_select(1, self.order).split(self.sizes, 1), []
+        for part, (rule, run, params) in zip(parts, self.runs):
+            if rule:
+                weights.append(risk.weights_of(rule, part, params))
+            else:
+                weights.append(self._of_groups(part, member, run))
+        return torch.cat(weights, 1).index_select(1, self.back).mul_(self.scale)
+
+    def _of_groups(self, losses: Tensor, member: Tensor, run: Tensor) -> Tensor:
+        """Weights q_s / n_s, once q_s is set to q_s exp(q_step * mean_s) / sum."""
+        count = member.sum(-2, keepdim=True).clamp_min(1)
+        mean = losses @ member / count  # 0 for an absent group
+        q = (self.q[:, run].log() + self.q_step * mean).softmax(-1)
+        self.q[:, run] = q
+        return (q / count) @ member.mT
+
+
+class _Program:
+    """All members of some seeds: one vector of parameters, and one of gradients."""
+
+    def __init__(self, data: Batches, methods, generators, q: Tensor, q_step: float):
+        K, architecture = len(methods), data.architecture
+        self.data, self.generators = data, generators
+        drawn = [architecture.init(generator) for generator in generators]
+        self.flat, self.params = networks.stack(drawn, K, q)
+        self.flat.grad, self.grads = networks.stack(drawn, K, q)
+        self.weights = _Weights(methods, list(range(K)), "groupdro", q, q_step)
+        self.first = Gradients(architecture, self.grads)
+        late = [k for k, m in enumerate(methods) if m.ascent in CLIMBS]
+        self.late = torch.tensor(late, dtype=torch.long, device=q.device)
+        self.late_weights = _Weights(methods, late, "sharpdro", q, q_step)
+        self.reach = q.new_tensor([methods[k].reach for k in late])
+        self.keep = q.new_tensor([methods[k].ascent == "sharpdro" for k in late])
+        self.second = Gradients(architecture, networks.stack(drawn, len(late), q)[1])
+
+    def gradient(self, batch: Batch) -> Tensor:
+        """Set the gradient of every member and return the mean losses [S, K]."""
+        losses = self.first(self.params, batch, self.weights)
+        if len(self.late):
+            slope = networks.take(self.grads, self.late)
+            moved = networks.take(self.params, self.late)
+            moved = networks.climb(moved, slope, self.reach)
+            self.second(moved, batch, self.late_weights)
+            for name, g in self.second.out.items():
+                g.addcmul_(networks.over(self.keep, g), slope[name])
+                self.grads[name].index_copy_(1, self.late, g)
+        return losses.mean(-1)
+
+    def run(self, schedule, epochs: int, size: int, tick: Callable) -> tuple:
+        """Train; return the kept parameters, diverged [S, K] and history [S, K, E]."""
+        kept, history = {name: p.clone() for name, p in self.params.items()}, []
+        alive = networks.finite(kept)
+        for _ in range(epochs):
+            orders = [torch.randperm(self.data.n, generator=g) for g in self.generators]
+            losses = []
+            for batch in self.data.draw(torch.stack(orders).to(alive.device), size):
+                losses.append(self.gradient(batch))
+                schedule.optimizer.step()
+            schedule.step()
+            # Members share no parameters: one that is lost runs on beside the others,
+            # and only its last finite state is kept.
+            mean = torch.stack(losses).mean(0)
+            alive = alive & mean.isfinite() & networks.finite(self.params)
+            for name, p in self.params.items():
+                torch.where(networks.over(alive, p), p, kept[name], out=kept[name])
+            history.append(mean.masked_fill(~alive, math.nan))
+            tick()
+        return kept, ~alive, torch.stack(history, -1)
+
+
+def _check(architecture, X, y, methods, group, epochs, batch_size, chunk) -> None:
+    architecture.check(X, len(y), y=y, group=group)
+    (S, n), labels = y.shape, [m.label for m in methods]
+    if not labels or len(set(labels)) < len(labels):
+        raise ValueError(f"methods have labels {labels}: expected some, each once")
+    if group is None and any(m.ascent in GROUPED for m in methods):
+        raise ValueError(f"group is None: expected shape {S, n} for {GROUPED}")
+    if not 1 <= batch_size <= n:
+        raise ValueError(f"batch_size is {batch_size}: expected 1 to n = {n}")
+    if min(epochs, 1 if chunk is None else chunk) < 1:
+        raise ValueError(f"epochs is {epochs} and chunk {chunk}: expected ≥ 1")
+    for m in methods:
+        risk.example_weights(X.new_ones(batch_size), m.rule, **m.params)
+
+
+@torch.no_grad()
+def train(
+    architecture: str | Architecture,
+    X: Tensor,
+    y: Tensor,
+    methods: Sequence[Method],
+    *,
+    group: Tensor | None = None,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    milestones: Sequence[float] = (0.3, 0.6, 0.8),
+    decay: float = 0.2,
+    q_step: float = 0.3,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    chunk: int | None = None,
+) -> Ensemble:
+    """Train every method on every data set, by SGD with momentum as in torch.
+
+    Data set s draws its first parameters and its order of batches from ``seed + s``.
+    All methods share them, so that differences between methods are paired.
+
+    Parameters
+    ----------
+    architecture : str or Architecture
+        A key of `ARCHITECTURES`.
+    X : Tensor [S, n, ...]
+        Inputs; the computation takes their device and type.
+    y : Tensor [S, n]
+        Classes.
+    methods : sequence of Method
+    group : Tensor [S, n], optional
+        Group of every example, such as its severity.
+    epochs, batch_size : int
+        An incomplete last batch is dropped in each epoch.
+    lr, momentum, weight_decay : float
+    milestones : sequence of float
+        Shares of the epochs after which the learning rate is multiplied by `decay`.
+    q_step : float
+        Step size of the group weights.
+    progress : callable, optional
+        Called with (done, total) after each epoch, such as `text_progress`.
+    chunk : int, optional
+        Train about so many members at once: whole seeds, at least one. Saves memory and
+        changes results by rounding only.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, shapes and numbers that do not fit, or labels that repeat.
+    """
+    architecture = networks.find(architecture)
+    _check(architecture, X, y, methods, group, epochs, batch_size, chunk)
+    S, size = len(X), len(X) if chunk is None else max(1, chunk // len(methods))
+    n_groups = 1 if group is None else int(group.max()) + 1
+    grouped = torch.tensor([m.ascent in GROUPED for m in methods])
+    q = X.new_full((S, len(methods), n_groups), math.nan)
+    q[:, grouped] = 1 / n_groups
+    steps = [math.ceil(share * epochs - 1e-9) for share in milestones]
+    done, total, parts = itertools.count(1), epochs * -(-S // size), []
+    for start in range(0, S, size):
+        part = slice(start, start + size)
+        groups = group if group is None else group[part]
+        data = Batches(architecture, X[part], y[part], groups, n_groups)
+        generators = [torch.Generator().manual_seed(seed + s) for s in range(S)[part]]
+        program = _Program(data, methods, generators, q[part], q_step)
+        optimizer = torch.optim.SGD(
+            [program.flat], lr, momentum, weight_decay=weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, decay)
+        tick = (lambda: progress(next(done), total)) if progress else (lambda: None)
+        parts.append(program.run(schedule, epochs, batch_size, tick))
+    params, *rest = zip(*parts)
+    params = {name: torch.cat([p[name] for p in params]) for name in params[0]}
+    diverged, history = map(torch.cat, rest)
+    q = q if grouped.any() else None
+    return Ensemble(architecture, tuple(methods), params, diverged, history, q)

@@ -1,0 +1,178 @@
+"""The networks of chapter 2: trained once per world, seed and method, then frozen."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tailwise.data import fashion, spurious
+from tailwise.models import resnet
+from tailwise.models.pretrained import pretrained_body
+from tailwise.training import cache, loop
+
+METHODS = ("ERM", "group-balanced sampling", "group DRO", "balanced data")
+SETS = ("train", "val", "hold", "test", "test_same", "test_swapped", "val_pasted")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a trained network.
+
+    Attributes
+    ----------
+    world : World
+    seed : int
+        Of the drawn world, the fresh layers and the order of batches.
+    method : str
+        One of `METHODS`; "balanced data" is the oracle.
+    pretrained : bool
+        Start from the shipped weights instead of random ones.
+    epochs : int
+    full : bool
+        Draw from the full Fashion-MNIST.
+    device : str
+    dro_step : float
+        Step size of the group weights of group DRO.
+    """
+
+    world: spurious.World
+    seed: int
+    method: str = "ERM"
+    pretrained: bool = True
+    epochs: int = 3
+    full: bool = False
+    device: str = "cpu"
+    dro_step: float = 0.05
+
+
+def erm_loss(logits: Tensor, group: Tensor) -> Tensor:
+    """Cross-entropy for targets that are groups ``2 y + a``."""
+    return F.cross_entropy(logits, group // 2)
+
+
+def group_dro_loss(step: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Loss of group DRO for targets that are groups ``2 y + a``.
+
+    Group weights move by exponentiated gradient with the given step size (Sagawa et
+    al., 2020); groups that are absent from a batch keep theirs.
+    """
+    q = torch.ones(4) / 4
+
+    def loss(logits: Tensor, group: Tensor) -> Tensor:
+        nonlocal q
+        each = F.cross_entropy(logits, group // 2, reduction="none")
+        member = F.one_hot(group, 4).to(each)
+        mean = member.T @ each / member.sum(0).clamp_min(1)
+        q = q.to(each) * torch.exp(step * mean.detach())
+        q = q / q.sum()
+        return q @ mean
+
+    return loss
+
+
+def group_balanced(images: spurious.Images, seed: int) -> spurious.Images:
+    """As many images, drawn once, so that the groups that occur are equally likely."""
+    counts = images.group.bincount(minlength=4).double()
+    chance = (1 / counts)[images.group]
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.multinomial(chance, len(images), True, generator=generator)
+    return images.take(rows)
+
+
+def fit(recipe: Recipe, splits: spurious.Splits) -> tuple[resnet.SmallResNet, bool]:
+    """The network of a recipe, from the cache or trained now, and which of the two.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method.
+    """
+    if recipe.method not in METHODS:
+        raise ValueError(f"unknown method {recipe.method!r}: expected one of {METHODS}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = resnet.SmallResNet(2)
+    if recipe.pretrained:
+        model.body.load_state_dict(pretrained_body(), strict=False)
+    # The layout in which small convolutions are fastest on a CPU.
+    model.to(recipe.device, memory_format=torch.channels_last)
+    sources = (fashion, spurious, resnet, loop, sys.modules[__name__])
+    settings = asdict(recipe)
+    if recipe.method != "group DRO":
+        del settings["dro_step"]  # it decides nothing for the others
+    return model, cache.train_once(
+        model, lambda net: _train(net, recipe, splits), settings, sources
+    )
+
+
+def _train(model: resnet.SmallResNet, recipe: Recipe, splits: spurious.Splits) -> None:
+    images, loss = splits.train, erm_loss
+    if recipe.method == "balanced data":
+        images = splits.balanced
+    elif recipe.method != "ERM":
+        images = group_balanced(images, recipe.seed)
+        if recipe.method == "group DRO":
+            loss = group_dro_loss(recipe.dro_step)
+    loop.train(
+        model,
+        _layout(images.x, recipe.device),
+        images.group.to(recipe.device),
+        epochs=recipe.epochs,
+        generator=torch.Generator().manual_seed(recipe.seed),
+        batch_size=96,
+        lr=2e-3,
+        loss=loss,
+    )
+
+
+def _layout(x: Tensor, device: str) -> Tensor:
+    return x.to(device, memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a frozen network makes of a world.
+
+    Attributes
+    ----------
+    features : dict of str to ndarray [n, d]
+        For the sets of `Splits` that were asked for.
+    maps : Tensor [n, d, h, w]
+        Of the test images.
+    splits : Splits
+    coef, intercept : ndarray [d], float
+        The network's own head as one score: label 1 minus label 0.
+    """
+
+    features: dict[str, np.ndarray]
+    maps: Tensor
+    splits: spurious.Splits
+    coef: np.ndarray
+    intercept: float
+
+
+@torch.no_grad()
+def embed(
+    model: resnet.SmallResNet,
+    splits: spurious.Splits,
+    device: str,
+    sets: tuple[str, ...] = SETS,
+) -> Embedded:
+    """Extract features of the given sets, and the maps and features of the test set."""
+    frozen = resnet.folded(model)
+    images = {s: _layout(getattr(splits, s).x, device) for s in {*sets, "test"}}
+    maps = torch.cat([frozen.maps(x).cpu() for x in images.pop("test").split(500)])
+    features = {s: loop.extract(frozen.features, x) for s, x in images.items()}
+    features["test"] = maps.mean((-2, -1), dtype=torch.float64)
+    weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
+    return Embedded(
+        {name: values.numpy() for name, values in features.items()},
+        maps,
+        splits,
+        (weight[1] - weight[0]).numpy(),
+        float(bias[1] - bias[0]),
+    )

@@ -1,0 +1,210 @@
+"""What one head of chapter 2 achieves, looks at and is made of, on one drawn world."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tailwise.methods.dfr import DeepFeatureReweighting, averaged_zero_fraction
+from tailwise.metrics import GroupAccuracies, group_accuracies
+from tailwise.spurious import explain
+from tailwise.spurious.networks import Embedded
+
+MIXED = 0.2  # standard deviations from which a neuron counts as answering to a cue
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head on raw features; a positive score means label 1."""
+
+    coef: np.ndarray
+    intercept: float
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        return features @ self.coef + self.intercept
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a head achieves and what it looks at, on one drawn world.
+
+    Attributes
+    ----------
+    accuracy : GroupAccuracies
+        Per group of the test set; the train-prior mean weights by training shares.
+    swap_flips, redraw_flips : float
+        Share of predictions changed by the other attribute, and by a mere redraw; NaN
+        where the redraws were not embedded.
+    nuisance_effect : float
+        Mean change of the score when attribute 0 becomes 1, in standard deviations of
+        the test scores; NaN as well.
+    object_share, object_floor : float
+        Share of the map on the object, and of a flat map.
+    nuisance_share, nuisance_floor : float
+        The same for the nuisance, over images that have one.
+    nuisance_share_0 : float
+        The same over those that are called label 0.
+    empty_maps : float
+        Share of images without any evidence for the predicted class; the shares leave
+        them out.
+    label_gap, attribute_gap : float
+        Effect of the label and of the attribute on the score, in standard deviations:
+        `explain.neuron_effects` of the score.
+    nuisance_weight : float
+        Share of the absolute weight (times the feature's spread) on features that
+        answer more to the attribute than to the label.
+    """
+
+    accuracy: GroupAccuracies
+    swap_flips: float
+    redraw_flips: float
+    nuisance_effect: float
+    object_share: float
+    object_floor: float
+    nuisance_share: float
+    nuisance_floor: float
+    nuisance_share_0: float
+    empty_maps: float
+    label_gap: float
+    attribute_gap: float
+    nuisance_weight: float
+
+    @property
+    def worst(self) -> float:
+        """Worst accuracy of the four groups."""
+        return self.accuracy.accuracy_worst_group
+
+    @property
+    def worst_present(self) -> float:
+        """Worst accuracy of the first three groups, which every split has."""
+        return float(self.accuracy.per_group[:3].min())
+
+    @property
+    def behind(self) -> float:
+        """Worst of the first three groups minus the fourth."""
+        return self.worst_present - float(self.accuracy.per_group[3])
+
+    @property
+    def lost_to_nuisance(self) -> float:
+        """Accuracy of label 1 that the nuisance takes away."""
+        return float(self.accuracy.per_group[2] - self.accuracy.per_group[3])
+
+    @property
+    def attribute_size(self) -> float:
+        """Absolute attribute effect on the score."""
+        return abs(self.attribute_gap)
+
+    @property
+    def towards_zero(self) -> float:
+        """Mean change of the score towards label 0 by the nuisance."""
+        return -self.nuisance_effect
+
+    @property
+    def excess_flips(self) -> float:
+        """Flips by the other attribute above those by a redraw."""
+        return self.swap_flips - self.redraw_flips
+
+
+def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> tuple:
+    """Flips by the other attribute, flips by a redraw, effect of the nuisance."""
+    if not {"test_same", "test_swapped"} <= world.features.keys():
+        return (float("nan"),) * 3
+    same, swapped = (
+        torch.from_numpy(head.scores(world.features[name]))
+        for name in ("test_same", "test_swapped")
+    )
+    # From attribute 0 to 1, whichever of the two the test image has.
+    before, after = (
+        torch.where(world.splits.test.a == 0, first, second)
+        for first, second in ((scores, swapped), (swapped, scores))
+    )
+    return (
+        explain.flip_rate(scores, swapped).item(),
+        explain.flip_rate(scores, same).item(),
+        ((after - before).mean() / scores.std()).item(),
+    )
+
+
+def report(head: Head, world: Embedded) -> Report:
+    """Measure a head on the test set, its redraws if embedded, and its maps."""
+    test, f = world.splits.test, world.features
+    scores = torch.from_numpy(head.scores(f["test"]))
+    predicted = (scores > 0).long()
+    accuracy = group_accuracies(
+        test.y, predicted, test.group, train_groups=world.splits.train.group
+    )
+    coef = torch.from_numpy(head.coef)
+    cam = explain.class_activation_map(world.maps, coef, predicted)
+    on_object = explain.map_share(cam, test.object_mask)
+    on_nuisance = explain.map_share(cam, test.nuisance_mask)
+    features = torch.from_numpy(f["test"])
+    label, attribute = explain.neuron_effects(features, test.group).abs()
+    weight = coef.abs() * features.std(0)
+    gaps = explain.neuron_effects(scores[:, None], test.group)
+    return Report(
+        accuracy,
+        *_changes(head, world, scores),
+        on_object.share.nanmean().item(),
+        on_object.floor.nanmean().item(),
+        on_nuisance.share.nanmean().item(),
+        on_nuisance.floor.nanmean().item(),
+        on_nuisance.share[predicted == 0].nanmean().item(),
+        (cam.sum((-2, -1)) == 0).double().mean().item(),
+        *gaps.flatten().tolist(),
+        (weight[attribute > label].sum() / weight.sum()).item(),
+    )
+
+
+def own_head(world: Embedded) -> Head:
+    """The head that the network was trained with."""
+    return Head(world.coef, world.intercept)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """Zeros of a DFR head, and the neurons that it keeps.
+
+    Attributes
+    ----------
+    zeros : ndarray [R]
+        Share of exact zeros in the mean of the first 1 … R heads.
+    zeros_single : float
+        The same in one head, mean over heads.
+    mixed, mixed_kept : float
+        Share of neurons that answer to label and attribute, of all and of those with
+        a weight in the mean head.
+    C : float
+    """
+
+    zeros: np.ndarray
+    zeros_single: float
+    mixed: float
+    mixed_kept: float
+    C: float
+
+    @property
+    def mixed_excess(self) -> float:
+        """Share of mixed neurons among the kept ones minus that of all."""
+        return self.mixed_kept - self.mixed
+
+    @property
+    def zeros_mean(self) -> float:
+        """Share of exact zeros in the mean of all heads."""
+        return float(self.zeros[-1])
+
+
+def sparsity(estimator: DeepFeatureReweighting, world: Embedded) -> Sparsity:
+    """Count the zeros of a fitted DFR head and the mixed neurons among the others."""
+    coef = estimator.heads_.coef
+    test = torch.from_numpy(world.features["test"])
+    effects = explain.neuron_effects(test, world.splits.test.group)
+    mixed = (effects.abs() > MIXED).all(0).numpy()
+    kept = estimator.coef_[0] != 0
+    heads = range(1, len(coef) + 1)
+    return Sparsity(
+        np.array([averaged_zero_fraction(estimator.heads_, R) for R in heads]),
+        float((coef == 0).mean()),
+        float(mixed.mean()),
+        float(mixed[kept].mean()) if kept.any() else float("nan"),
+        estimator.C_,
+    )

@@ -1,0 +1,352 @@
+"""Chapter 4 at paper size, on small random networks: whole, stopped, and recorded."""
+
+import functools
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_clip import ClipImageEncoder, torchvision_vit
+from tiny_vit import expert_of, images_and_labels, rng, tiny
+from torch import nn
+
+from tailwise import profiles
+from tailwise.compat import import_torchvision
+from tailwise.data.cifar import LongTail
+from tailwise.experts import large, longtail
+from tailwise.experts.backbones import LAYOUTS, as_backbone
+from tailwise.experts.large import Start
+from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
+from tailwise.ledger import claims
+from tools.studies import run_paper
+
+COUNTS = (110, 24, 6, 4)
+PLAN = longtail.Plan(epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2)
+PLAIN = ((0.5,) * 3, (0.25,) * 3)
+
+
+class Killed(BaseException):
+    pass
+
+
+def pictures(counts, seed):
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    colours = torch.rand(len(counts), 3, 1, 1, generator=rng(9))
+    noise = 0.1 * torch.randn(len(labels), 3, 24, 24, generator=rng(seed))
+    return (colours[labels] + noise).clamp(0, 1), labels
+
+
+def task():
+    train, test = pictures(COUNTS, 1), pictures([5] * 4, 2)
+    return LongTail(*train, *test, torch.tensor(COUNTS), tuple("abcd"))
+
+
+def starts():
+    with seeded(rng(5)):
+        modules = torchvision_vit(), ClipImageEncoder()
+    first, second = (
+        as_backbone(module, large.resizing(LAYOUTS[kind], 32, *PLAIN))
+        for kind, module in zip(("torchvision", "clip"), modules)
+    )
+    names = torch.randn(4, 6, generator=rng(3))
+    return {"visual": Start(first, "tiny"), "language": Start(second, "clip", names)}
+
+
+def run(folder, plan=PLAN, tell=None):
+    return longtail.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return run(folder), folder
+
+
+def test_a_run_that_is_killed_in_every_phase_ends_the_same(whole, tmp_path):
+    killed, told = [], Counter()
+
+    def kill(what, step, loss):
+        told[what, step] += 1
+        if step == 3 and what not in killed:
+            killed.append(what)
+            raise Killed
+
+    for _ in range(4):
+        with pytest.raises(Killed):
+            run(tmp_path, tell=kill)
+    assert len(set(killed)) == 4
+    assert run(tmp_path, tell=kill) == whole[0]
+    # It went on from the saving at step 2, in all four phases.
+    steps = PLAN.settings(sum(COUNTS)).steps
+    assert told == {(w, k): 1 + (k == 3) for w in killed for k in range(1, steps + 1)}
+
+
+def test_a_finished_run_is_read(whole):
+    def never(*told):
+        raise AssertionError(told)
+
+    assert run(whole[1], tell=never) == whole[0]
+    assert run(whole[1], replace(PLAN, every=5), never) == whole[0]
+    with pytest.raises(ValueError, match="made with lr = 0.001: expected 0.002"):
+        run(whole[1], replace(PLAN, lr=0.002))
+
+
+def test_rows(whole):
+    rows = {row["method"]: row for row in whole[0]}
+    kinds = [f"{k}, {s}" for k in starts() for s in longtail.STAGES]
+    assert set(kinds) < set(rows)
+    assert {longtail.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
+    parts = torch.tensor(
+        [[row[k] for k in ("many", "medium", "few")] for row in rows.values()]
+    )
+    # One class many, one medium, two few; as many test images of each
+    everything = (parts * torch.tensor([1, 1, 2])).sum(1) / 4
+    found = torch.tensor([row["all"] for row in rows.values()])
+    torch.testing.assert_close(found, everything)
+
+
+def test_gains():
+    accuracy = {"visual, phase 2": (0.5, 0.7), "language, phase 2": (0.6, 0.5)}
+    accuracy |= {longtail.MIXTURE: (0.75, 0.75)}
+    rows = [
+        {"seed": seed, "method": name, "all": values[seed]}
+        for name, values in accuracy.items()
+        for seed in (1, 0)
+    ]
+    gains = longtail.mixture_gains(rows, ["visual", "language"])
+    assert gains == pytest.approx([0.15, 0.05])
+
+
+def test_nothing_in_a_backbone_changes(tmp_path):
+    given = starts()
+    before = {
+        kind: {n: x.clone() for n, x in start.backbone.module.state_dict().items()}
+        for kind, start in given.items()
+    }
+    longtail.run(given, task(), 0, plan=PLAN, folder=tmp_path)
+    for kind, start in given.items():
+        for name, x in start.backbone.module.state_dict().items():
+            assert torch.equal(x, before[kind][name]), name
+        assert not any(p.requires_grad for p in start.backbone.module.parameters())
+
+
+def test_a_vit_b_16_grows_by_about_one_per_cent():
+    with torch.device("meta"):
+        module = import_torchvision().models.vit_b_16()
+    module.heads = nn.Identity()
+    backbone, plan = as_backbone(module), longtail.Plan()
+    made = dict(generator=rng(), like=torch.zeros(1))
+    d, depth = backbone.width, len(backbone.blocks)
+    parts = [
+        SharedPrompts(depth, plan.tokens, d, **made),
+        *(Adapter(d, plan.adapter, **made) for _ in range(depth)),
+        GroupPrompts(plan.pool, plan.tokens, plan.blocks, d, d, **made),
+    ]
+    own = (p for part in parts for p in part.parameters())
+    share = sum(p.numel() for p in own) / sum(p.numel() for p in module.parameters())
+    assert 0.01 < share < 0.015  # as claim ch4.parameters bounds it
+
+
+# Images
+
+
+def test_crops_are_shifted_windows_and_half_of_them_mirrored():
+    n, pad = 400, 2
+    images = torch.rand(1, 3, 8, 6).expand(n, -1, -1, -1)
+    found = longtail.crop_and_flip(images, rng(), pad)
+    padded = nn.functional.pad(images[:1], (pad,) * 4, mode="reflect")[0]
+    windows = padded.unfold(1, 8, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4)
+    both = torch.stack([windows, windows.flip(-1)]).flatten(1, 2)  # [2, 25, c, h, w]
+    same = (found[:, None, None] == both).flatten(3).all(-1)
+    assert (same.sum((1, 2)) == 1).all()
+    assert same.any(0).all()
+    # 5 standard errors of a share of n
+    assert (same.any(2).double().mean(0) - 0.5).abs().max() < 2.5 / n**0.5
+    assert torch.equal(longtail.crop_and_flip(images, rng(), pad), found)
+
+
+def test_resizing_is_part_of_the_layout():
+    module = torchvision_vit()
+    layout = large.resizing(
+        LAYOUTS["torchvision"], 32, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    )
+    images = torch.rand(2, 3, 32, 32)
+    mu, sd = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.6, 0.7])
+    by_hand = (images - mu.view(3, 1, 1)) / sd.view(3, 1, 1)
+    expected = as_backbone(module).tokens(by_hand)
+    # Resizing to the same size: cubic weights at whole positions are 0 and 1.
+    torch.testing.assert_close(as_backbone(module, layout).tokens(images), expected)
+    assert as_backbone(module, layout).tokens(images[..., :20, :24]).shape == (2, 17, 8)
+
+
+# Half-width products
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_half_width_products_change_little_and_keep_types(kind):
+    make = {"glyph": lambda: tiny().float(), "clip": ClipImageEncoder}
+    with seeded(rng(5)):
+        module = make.get(kind, torchvision_vit)()
+    channels = 1 if kind == "glyph" else 3
+    images = torch.rand(4, channels, 32, 32, generator=rng())
+    found = []
+    for half in (None, torch.bfloat16):
+        backbone = as_backbone(module, half=half)
+        given = dict(generator=rng(), tokens=2, adapter=2)
+        expert = longtail.make_expert(backbone, 4, **given)
+        features = expert.features(images)
+        # Not the square: after the last norm it is nearly constant, its slope noise.
+        (features * torch.randn(features.shape, generator=rng(1))).sum().backward()
+        tokens = backbone.tokens(images).detach()
+        block = backbone.run(0, torch.ones_like(tokens).cumsum(-1).sin()).detach()
+        parts = (features.detach(), expert.shared.tokens.grad, tokens, block)
+        assert {part.dtype for part in parts} == {torch.float32}
+        found.append(parts)
+    for full, half in zip(*found):
+        assert not torch.equal(full, half)
+        # Eight digits of two: 2^-8 a product, in two or three blocks
+        assert (half - full).norm() < 0.05 * full.norm()
+
+
+def test_phases_learn_with_half_width_products():
+    images, labels = images_and_labels()
+    expert = expert_of(tiny().float())
+    expert.backbone = replace(expert.backbone, half=torch.bfloat16)
+    settings = longtail.Settings(steps=40, batch=32, lr=2e-2)
+    history = longtail.phases.phase_one(
+        expert, images.float(), labels, generator=rng(), settings=settings
+    )
+    first, last = (sum(part) for part in (history.losses[:5], history.losses[-5:]))
+    assert last < 0.8 * first
+
+
+# Loading
+
+
+def test_clip_is_asked_once_for_every_name(monkeypatch):
+    lines = []
+
+    def encode_text(tokens):
+        return torch.arange(12.0).view(2, 6)
+
+    clip = SimpleNamespace(
+        visual=ClipImageEncoder(), encode_text=encode_text, eval=lambda: None
+    )
+    asked = {}
+    open_clip = SimpleNamespace(
+        create_model=lambda kind, **given: asked.update(given, kind=kind) or clip,
+        get_tokenizer=lambda kind: lines.extend,
+    )
+    monkeypatch.setitem(sys.modules, "open_clip", open_clip)
+    start = large.load_clip(["maple_tree", "bus"])
+    assert lines == ["a photo of a maple tree.", "a photo of a bus."]
+    assert asked["pretrained"] == "openai"
+    assert torch.equal(start.directions, torch.arange(12.0).view(2, 6))
+    assert start.backbone.embedding == 6
+
+
+def test_without_open_clip_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(ImportError, match=r"needs the package open_clip_torch: pip"):
+        large.load_clip(["bus"])
+
+
+def test_supervised_weights_are_tensors_without_a_classifier(monkeypatch):
+    models, asked = import_torchvision().models, {}
+    with seeded(rng(1)):
+        kept = torchvision_vit().state_dict()
+
+    class Weights:
+        def get_state_dict(self, **given):
+            asked.update(given)
+            return kept
+
+    monkeypatch.setattr(models, "vit_b_16", torchvision_vit)
+    monkeypatch.setattr(
+        models, "ViT_B_16_Weights", dict.fromkeys(large.SUPERVISED, Weights())
+    )
+    start = large.load_supervised()
+    assert asked["weights_only"]
+    assert asked["check_hash"]
+    found = start.backbone.module.state_dict()
+    assert all(torch.equal(found[name], x) for name, x in kept.items())
+    with pytest.raises(ValueError, match="weights is 'best': expected one of"):
+        large.load_supervised("best")
+
+
+@pytest.mark.parametrize("name", large.SUPERVISED)
+def test_torchvision_has_these_weights_for_this_size(name):
+    weights = import_torchvision().models.ViT_B_16_Weights[name]
+    transform = weights.transforms()
+    assert transform.crop_size == [large.SIZE]
+    assert (tuple(transform.mean), tuple(transform.std)) == large.IMAGENET
+
+
+# The command
+
+SHARED = dict(where="w", says="s", metric="m", kind="at least", bound=0.0)
+BOOK = {
+    "title": "T",
+    "question": "Q",
+    "page": "chapters/4_lpt_experts",
+    "paper": {"arxiv": "2409.11323"},
+    "claims": [
+        {"id": "ch4.cifar", "seeds": 3, "profile": "paper", **SHARED},
+        {"id": "ch4.other", **SHARED},
+    ],
+}
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    book = tmp_path / "book"
+    (book / "claims").mkdir(parents=True)
+    (book / "claims" / "ch4.yml").write_text(json.dumps(BOOK))
+    monkeypatch.setattr(claims, "book_dir", lambda: book)
+    monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TAILWISE_PROFILE", "paper")
+    monkeypatch.setattr(run_paper, "load_starts", lambda *_: starts())
+    monkeypatch.setattr(run_paper.cifar, "draw", lambda seed, **_: task())
+    monkeypatch.setattr(run_paper.cifar, "load_split", lambda _: task())
+    sizes = {k: asdict(PLAN)[k] for k in ("pool", "blocks", "tokens", "adapter")}
+    monkeypatch.setattr(run_paper, "Plan", functools.partial(longtail.Plan, **sizes))
+    folder = str(tmp_path / "runs")
+    given = ["--folder", folder, "--epochs", "1", "--batch", "36"]
+    return lambda *more: run_paper.main([*given, *more])
+
+
+def test_the_command_writes_the_record(command, tmp_path, capsys):
+    ledger = claims.Ledger("ch4", profiles.current())
+    ledger.record("ch4.other", 0.5)
+    ledger.save()
+    assert command("--seeds", "0", "1", "2") == 0
+    record = claims.latest("ch4", "paper")
+    (measured,) = record.measurements["ch4.cifar"]
+    assert measured.n == 3
+    # What the chapter measured with the same code stays.
+    assert record.measurements["ch4.other"][0].value == 0.5
+    table = json.loads((tmp_path / "results" / "paper" / "cifar100.json").read_text())
+    gains = longtail.mixture_gains(table["rows"], ["visual", "language"])
+    assert measured.value == pytest.approx(gains.mean())
+    assert record.verdicts["ch4.cifar"] in capsys.readouterr().out
+    # Another ratio has its own table, and a plan that is not this one.
+    assert command("--seeds", "0", "--ratio", "10") == 0
+    assert (tmp_path / "results" / "paper" / "cifar100-10.json").is_file()
+    assert claims.latest("ch4", "paper") == record
+    assert command("--seeds", "0", "--lr", "0.5") == 1
+    assert "made with lr = 0.001: expected 0.5" in capsys.readouterr().err
+
+
+def test_the_command_wants_its_profile_and_its_data(command, monkeypatch, capsys):
+    def missing(_):
+        raise OSError("cifar100.safetensors is missing: `make data`")
+
+    monkeypatch.setattr(run_paper.cifar, "load_split", missing)
+    assert command() == 1
+    assert "is missing: `make data`" in capsys.readouterr().err
+    monkeypatch.setenv("TAILWISE_PROFILE", "laptop")
+    assert command() == 1
+    assert "TAILWISE_PROFILE=paper" in capsys.readouterr().err

@@ -1,0 +1,524 @@
+"""Deep feature reweighting and what is compared with it."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tailwise.methods import afr
+from tailwise.methods.afr import AutomaticFeatureReweighting
+from tailwise.methods.dfr import (
+    C_GRID,
+    VARIANTS,
+    DeepFeatureReweighting,
+    Heads,
+    averaged_zero_fraction,
+    balanced_rows,
+    zero_fraction,
+)
+from tailwise.methods.linear_head import threshold_shift
+from tailwise.metrics import group_accuracies
+
+TIGHT = 1e-8
+
+
+def world(counts=(140, 60, 40, 120), d=12, seed=0, shift=0.0):
+    """Features with a core and a nuisance direction; groups 2 y + a, shuffled."""
+    rng = np.random.default_rng(seed)
+    g = rng.permutation(np.repeat(np.arange(4), counts))
+    X = rng.normal(size=(len(g), d)) * np.linspace(0.5, 3, d) + shift
+    X[:, 0] += 0.8 * (g // 2)
+    X[:, 1] += 1.5 * (g % 2)
+    return X, g // 2, g
+
+
+X, Y, G = world()
+X_TRAIN = world((300, 20, 10, 150), seed=1, shift=0.3)[0]
+
+
+def worst_group(y, y_hat, groups):
+    return group_accuracies(y, y_hat, groups).accuracy_worst_group
+
+
+# The official procedure
+
+
+def official(X, y, g, X_scale, n_resamples, seed, tol):
+    """The scripts' steps on integer groups, written out; NumPy's old shuffles."""
+    stream = np.random.RandomState(seed)
+
+    def fit(x, y, c):
+        # The scripts' fits draw their seeds from NumPy's global stream.
+        kind = dict(solver="liblinear", tol=tol, max_iter=5000, random_state=stream)
+        return LogisticRegression(C=c, l1_ratio=1, **kind).fit(x, y)
+
+    def subset(g):
+        members = [np.where(g == k)[0] for k in range(g.max() + 1)]
+        for rows in members:
+            stream.shuffle(rows)
+        size = min(map(len, members))
+        return np.concatenate([rows[:size] for rows in members])
+
+    order = np.arange(len(y))
+    stream.shuffle(order)
+    first, second = order[: len(y) // 2], order[len(y) // 2 :]
+    rows = second[subset(g[second])]
+    scale = StandardScaler().fit(X[rows])
+    worst = []
+    for c in [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01]:
+        right = fit(scale.transform(X[rows]), y[rows], c)
+        right = right.predict(scale.transform(X[first])) == y[first]
+        worst.append((min(right[g[first] == k].mean() for k in range(4)), c))
+    c = worst[int(np.argmax([w for w, _ in worst]))][1]
+    scale, coefs, intercepts = StandardScaler().fit(X_scale), [], []
+    for _ in range(n_resamples):
+        rows = subset(g)
+        model = fit(scale.transform(X[rows]), y[rows], c)
+        coefs.append(model.coef_)
+        intercepts.append(model.intercept_)
+    mean = np.mean(coefs, axis=0), np.mean(intercepts, axis=0)
+    scores = scale.transform(X) @ mean[0][0] + mean[1]
+    return c, [w for w, _ in worst], *mean, scores
+
+
+@pytest.mark.skipif(
+    LogisticRegression().get_params().get("penalty") == "l2",
+    reason="the rendering uses the spelling of scikit-learn 1.8",
+)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_is_the_official_procedure(name, seed):
+    X, y, g = world(seed=seed + 10)
+    head = DeepFeatureReweighting(**VARIANTS[name], random_state=seed, tol=TIGHT)
+    head.fit(X, y, groups=g, X_reference=X_TRAIN)
+    X_scale = X_TRAIN if name == "kirichenko2023" else X
+    resamples = VARIANTS[name]["n_resamples"]
+    C, worst, coef, intercept, scores = official(
+        X, y, g, X_scale, resamples, seed, TIGHT
+    )
+    assert C == head.C_
+    np.testing.assert_array_equal(worst, head.scores_)
+    # Both take the same steps; what remains is rounding.
+    close = dict(rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(head.heads_.coef.mean(0), coef[0], **close)
+    np.testing.assert_allclose(head.heads_.intercept.mean(), intercept[0], **close)
+    np.testing.assert_allclose(head.decision_function(X), scores, **close)
+
+
+@pytest.mark.parametrize("C", [1.0, 0.1, 0.02])
+def test_each_head_is_an_optimum_with_a_penalised_intercept(C):
+    # With equal groups every resample is the whole set, in some order.
+    X, y, g = world((50, 50, 50, 50), shift=1.0)
+    keep = g != 1  # otherwise the classes balance and no intercept is needed
+    X, y, g = X[keep], y[keep], g[keep]
+    head = DeepFeatureReweighting([C], 3, random_state=0, tol=TIGHT)
+    head.fit(X, y, groups=g)
+    Z = np.column_stack([head.scaler_.transform(X), np.ones(len(X))])
+    sign = 2 * y - 1
+    for coef, intercept in zip(head.heads_.coef, head.heads_.intercept):
+        theta = np.append(coef, intercept)
+        gradient = -C * (sign / (1 + np.exp(sign * (Z @ theta)))) @ Z
+        # The subgradient of |theta_j| is its sign, or anything in [-1, 1] at zero.
+        # 1e-5: tol is relative to the gradient at the start, about 100.
+        active = theta != 0
+        np.testing.assert_allclose(gradient[active], -np.sign(theta[active]), atol=1e-5)
+        assert (np.abs(gradient[~active]) <= 1 + 1e-5).all()
+
+
+def test_ties_go_to_the_first_C():
+    head = DeepFeatureReweighting([0.3, 0.3, 1e-6, 0.3], 1, random_state=0)
+    head.fit(X, Y, groups=G)
+    assert head.scores_[0] > head.scores_[2]
+    assert head.C_ == 0.3
+    # A head of zeros predicts one class: the worst group is all wrong.
+    assert DeepFeatureReweighting([1e-6, 1e-7], 1).fit(X, Y, groups=G).C_ == 1e-6
+
+
+def test_the_head_is_the_mean_of_the_heads_in_raw_units():
+    head = DeepFeatureReweighting(random_state=0).fit(
+        X, Y, groups=G, X_reference=X_TRAIN
+    )
+    assert head.heads_.coef.shape == (20, 12)
+    assert head.heads_.intercept.shape == (20,)
+    assert head.coef_.shape == (1, 12)
+    np.testing.assert_allclose(head.scaler_.mean_, X_TRAIN.mean(0))
+    Z = (X - X_TRAIN.mean(0)) / X_TRAIN.std(0)
+    single = Z @ head.heads_.coef.T + head.heads_.intercept  # [n, R]
+    raw = (X @ head.coef_.T + head.intercept_)[:, 0]
+    np.testing.assert_allclose(raw, single.mean(1), rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(head.decision_function(X), raw)
+    np.testing.assert_array_equal(head.predict(X), (raw > 0).astype(int))
+    share = head.predict_proba(X)
+    np.testing.assert_allclose(share[:, 1], 1 / (1 + np.exp(-raw)))
+    np.testing.assert_allclose(share.sum(1), 1)
+
+
+def test_without_a_reference_the_held_out_set_scales():
+    both = [
+        DeepFeatureReweighting(scaler=scaler, random_state=0).fit(X, Y, groups=G, **kw)
+        for scaler, kw in [("reference", {}), ("validation", {"X_reference": X_TRAIN})]
+    ]
+    np.testing.assert_array_equal(both[0].coef_, both[1].coef_)
+    np.testing.assert_allclose(both[0].scaler_.mean_, X.mean(0))
+
+
+def test_balanced_groups_repair_the_worst_group():
+    X, y, g = world((700, 60, 40, 600), seed=3)
+    X_test, y_test, g_test = world((2000,) * 4, seed=4)
+    erm = LogisticRegression().fit(X, y)
+    head = DeepFeatureReweighting(random_state=0).fit(X, y, groups=g)
+    by_class = DeepFeatureReweighting(random_state=0).fit(X, y)
+    worst = {
+        name: worst_group(y_test, model.predict(X_test), g_test)
+        for name, model in [("erm", erm), ("dfr", head), ("by class", by_class)]
+    }
+    # The Bayes worst group is Φ(0.8 / 2 / 0.5) = 0.79; 0.1 is over ten standard errors.
+    assert worst["dfr"] > worst["erm"] + 0.1
+    assert worst["dfr"] > worst["by class"] + 0.1
+    assert head.groups_.tolist() == [0, 1, 2, 3]
+    assert head.group_counts_.tolist() == [700, 60, 40, 600]
+    assert by_class.groups_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neither_names_nor_rows_of_groups_matter(seed):
+    X, y, g = world((50, 50, 50, 50), seed=seed)
+    model = DeepFeatureReweighting([0.1], 2, random_state=seed, tol=TIGHT)
+    first = clone(model).fit(X, y, groups=g)
+    names = np.array(["water", "land", "sky", "city"])[g]  # another sorted order
+    order = np.random.default_rng(seed).permutation(len(y))
+    second = clone(model).fit(X[order], y[order], groups=names[order])
+    # Every resample is the whole set, up to liblinear's tolerance.
+    np.testing.assert_allclose(first.coef_, second.coef_, atol=1e-6)
+    np.testing.assert_allclose(first.intercept_, second.intercept_, atol=1e-6)
+    # Names in the same sorted order even draw the same subsets.
+    kind = dict(random_state=seed)
+    X, y, g = world(seed=seed)
+    numbers = DeepFeatureReweighting(**kind).fit(X, y, groups=g)
+    words = DeepFeatureReweighting(**kind).fit(X, y, groups=np.array([*"abcd"])[g])
+    np.testing.assert_array_equal(numbers.coef_, words.coef_)
+
+
+def test_the_random_state_decides():
+    fits = [
+        DeepFeatureReweighting(random_state=s).fit(X, Y, groups=G).heads_.coef
+        for s in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(fits[0], fits[1])
+    assert (fits[0] != fits[2]).any()
+    assert all((fits[0][0] != other).any() for other in fits[0][1:])  # resamples
+
+
+# Subsets and zeros
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_request_gives_equal_counts(seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 40, rng.integers(1, 7))
+    groups = rng.permutation(np.repeat(np.arange(len(counts)) * 3 - 4, counts))
+    for request in [None, *range(1, counts.min() + 1)]:
+        rows = balanced_rows(groups, rng, per_group=request)
+        assert len(set(rows.tolist())) == len(rows)
+        _, found = np.unique(groups[rows], return_counts=True)
+        assert found.tolist() == [request or counts.min()] * len(counts)
+    for request in (0, -1, counts.min() + 1):
+        with pytest.raises(ValueError, match=f"{request} rows per group"):
+            balanced_rows(groups, rng, per_group=request)
+
+
+def test_every_row_of_a_group_is_drawn_equally_often():
+    groups = np.repeat([0, 1], [30, 6])
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([balanced_rows(groups, rng) for _ in range(1000)])
+    often = np.bincount(drawn, minlength=36) / 1000
+    assert (often[30:] == 1).all()
+    # Five standard errors, for thirty rows.
+    assert (np.abs(often[:30] - 0.2) < 5 * (0.2 * 0.8 / 1000) ** 0.5).all()
+
+
+def test_no_groups_are_refused():
+    with pytest.raises(ValueError, match="0 rows per group"):
+        balanced_rows([], np.random.default_rng(0))
+
+
+def test_zeros_of_the_mean_are_the_zeros_of_all():
+    head = DeepFeatureReweighting([0.2], random_state=0).fit(X, Y, groups=G)
+    coef = head.heads_.coef
+    found = [averaged_zero_fraction(head.heads_, R) for R in range(1, 21)]
+    for R, zeros in enumerate(found, 1):
+        support = (coef[:R] != 0).any(0)
+        assert zeros == pytest.approx(1 - support.mean())
+    assert found == sorted(found, reverse=True)
+    assert found[0] == zero_fraction(coef[0]) > found[-1] == zero_fraction(head.coef_)
+    assert zero_fraction([[0.0, 1e-300], [-0.0, 2.0]]) == 0.5
+    cancelling = Heads(np.array([[1.0], [-1.0]]), np.zeros(2))
+    assert averaged_zero_fraction(cancelling, 2) == 1
+    for R in (0, 21):
+        with pytest.raises(ValueError, match=f"R is {R}: expected 1 to 20"):
+            averaged_zero_fraction(head.heads_, R)
+
+
+# One threshold
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_threshold_is_better(seed):
+    rng = np.random.default_rng(seed)
+    n = 60
+    g = rng.permutation(np.arange(n) % 5)
+    y = np.where(g == 4, rng.integers(2, size=n), g % 2)  # one group of both classes
+    scores = (rng.normal(size=n) + y - 1).round(1)  # with ties
+    found = threshold_shift(scores, y, g)
+    best = worst_group(y, scores > found, g)
+    for cut in np.linspace(-6, 6, 2401):
+        worst = worst_group(y, scores > cut, g)
+        assert worst <= best
+        if worst == best:  # cuts between the same two scores are the same
+            between = (scores > cut) != (scores > found)
+            assert abs(found) <= abs(cut) + 0.1 or not between.any()
+
+
+def test_a_good_threshold_stays_and_words_are_classes():
+    y = np.array(["bird", "bird", "cat", "cat"])
+    assert threshold_shift([-1, -2, 1, 2], y, y) == 0
+    assert threshold_shift([1, 2, 3, 4], y, y) == 2.5
+    assert (
+        threshold_shift([-1, 0], [0, 1], [0, 1]) == -0.5
+    )  # a score of zero is not above
+    assert threshold_shift([-4, -3, -2, -1], y, y) == -2.5
+    assert threshold_shift([3, 4, 1, 2], y, ["one"] * 4) in (0.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "y", "groups", "message"),
+    [
+        ([0, 1], [0, 1], [0], r"\(2,\), \(2,\), \(1,\)"),
+        ([[0, 1]], [[0, 1]], [[0, 1]], r"\(1, 2\)"),
+        ([0, np.nan], [0, 1], [0, 1], "scores holds NaN"),
+        ([0, 1], [1, 1], [0, 1], "y holds one class"),
+        ([0, 1, 2], [0, 1, 2], [0, 1, 2], "Only binary"),
+    ],
+)
+def test_bad_scores_are_named(scores, y, groups, message):
+    with pytest.raises(ValueError, match=message):
+        threshold_shift(scores, y, groups)
+
+
+# AFR
+
+
+def erm_head():
+    X, y, _ = world((700, 60, 40, 600), seed=5)
+    return LogisticRegression().fit(X, y)
+
+
+def test_the_gradient_of_afr_is_its_slope():
+    rng = np.random.default_rng(0)
+    old, theta, mu = rng.normal(size=4), rng.normal(size=4), rng.random(30) / 15
+    sign = np.where(rng.random(30) < 0.4, 1, -1)
+    args = rng.normal(size=(30, 4)), sign, mu, old, 0.3
+    error = check_grad(
+        lambda t: afr._afr_loss(t, *args)[0],
+        lambda t: afr._afr_loss(t, *args)[1],
+        theta,
+    )
+    assert error < 1e-5  # forward differences: square root of machine precision
+
+
+def test_afr_without_emphasis_is_class_weighted_logistic_regression():
+    old = SimpleNamespace(coef_=np.zeros((1, 12)), intercept_=np.zeros(1))
+    head = AutomaticFeatureReweighting([0.0], [0.05]).fit(X, Y, head=old)
+    weight = 1 / np.bincount(Y)[Y]
+    Z = np.column_stack([X, np.ones(len(X))])  # the intercept is penalised as well
+    model = LogisticRegression(C=1 / (2 * 0.05), fit_intercept=False, tol=1e-10)
+    model.fit(Z, Y, sample_weight=weight / weight.sum())
+    found = np.append(head.coef_, head.intercept_)
+    # L-BFGS-B stops at a gradient of 1e-5; the curvature is at least 0.1.
+    np.testing.assert_allclose(found, model.coef_[0], atol=1e-4)
+
+
+def test_afr_is_stationary_for_the_weights_of_its_docstring():
+    old = erm_head()
+    head = AutomaticFeatureReweighting([4.0], [0.05]).fit(X, Y, head=old)
+    right = old.predict_proba(X)[np.arange(len(Y)), Y]
+    mu = np.exp(-4 * right) / np.bincount(Y)[Y]
+    wrong = head.predict_proba(X)[:, 1] - Y  # slope of the logistic loss
+    pull = (mu / mu.sum() * wrong) @ np.column_stack([X, np.ones(len(X))])
+    move = np.append(head.coef_ - old.coef_, head.intercept_ - old.intercept_)
+    # L-BFGS-B stops at a gradient of 1e-5 or when the loss stops falling.
+    np.testing.assert_allclose(pull, -2 * 0.05 * move, atol=1e-4)
+    assert np.abs(move).max() > 0.1
+
+
+def test_afr_stays_at_its_head_when_it_must():
+    old = erm_head()
+    head = AutomaticFeatureReweighting([8.0], [1e6]).fit(X, Y, head=old)
+    np.testing.assert_allclose(head.coef_, old.coef_, atol=1e-5)
+    np.testing.assert_allclose(head.intercept_, old.intercept_, atol=1e-5)
+
+
+def test_afr_moves_weight_to_the_worst_group_and_selects_by_it():
+    X, y, g = world((700, 60, 40, 600), seed=3)
+    old = erm_head()
+    X_new, y_new, g_new = world((800,) * 4, seed=6)
+    head = AutomaticFeatureReweighting()
+    head.fit(X, y, head=old, selection=(X_new, y_new, g_new))
+    assert head.scores_.shape == (len(head.gammas), len(head.ridges))
+    best = np.unravel_index(head.scores_.argmax(), head.scores_.shape)
+    assert (head.gamma_, head.ridge_) == (head.gammas[best[0]], head.ridges[best[1]])
+    assert head.scores_.max() == worst_group(y_new, head.predict(X_new), g_new)
+    # Four standard errors of the accuracy of one group.
+    before = worst_group(y_new, old.predict(X_new), g_new)
+    assert head.scores_.max() > before + 4 * (0.25 / 800) ** 0.5
+    by_class = clone(head).fit(X, y, head=old, selection=(X_new, y_new))
+    assert by_class.scores_.max() == worst_group(y_new, by_class.predict(X_new), y_new)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fit", "message"),
+    [
+        ({"gammas": []}, {}, r"gammas is \[\]"),
+        ({"gammas": [-1]}, {}, r"gammas is \[-1\]"),
+        ({"ridges": [np.nan]}, {}, r"ridges is \[nan\]"),
+        ({}, {"selection": (X, Y, G[1:])}, "groups has shape"),
+        (
+            {},
+            {"head": SimpleNamespace(coef_=np.ones((2, 12)), intercept_=np.ones(2))},
+            r"head.coef_ has shape \(2, 12\): expected \(1, 12\)",
+        ),
+    ],
+)
+def test_bad_input_of_afr_is_named(parameters, fit, message):
+    with pytest.raises(ValueError, match=message):
+        AutomaticFeatureReweighting(**parameters).fit(X, Y, **fit)
+
+
+# scikit-learn
+
+
+@parametrize_with_checks(
+    [
+        DeepFeatureReweighting(random_state=0),
+        AutomaticFeatureReweighting([4.0], [0.1]),
+    ]
+)
+def test_they_are_scikit_learn_classifiers(estimator, check):
+    with warnings.catch_warnings():
+        # One check fits ten samples, three of them of one class.
+        warnings.filterwarnings("ignore", message="the half that chooses C has no")
+        check(estimator)
+
+
+def test_it_works_in_a_pipeline_and_as_a_copy():
+    pipeline = make_pipeline(MinMaxScaler(), DeepFeatureReweighting(random_state=0))
+    words = np.array(["landbird", "waterbird"])[Y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipeline.fit(X, words, deepfeaturereweighting__groups=G)
+    assert set(pipeline.predict(X)) == set(words)
+    assert pipeline.score(X, words) > 0.6
+    copy = clone(pipeline[-1])
+    assert copy.get_params() == {
+        "C": C_GRID,
+        "n_resamples": 20,
+        "scaler": "reference",
+        "random_state": 0,
+        "tol": 1e-4,
+    }
+    assert not hasattr(copy, "coef_")
+
+
+# Bad input
+
+
+def spoiled(X, value):
+    X = X.copy()
+    X[0, 0] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("parameters", "data", "message"),
+    [
+        ({"C": []}, {}, r"C is \[\]"),
+        ({"C": [1.0, 0.0]}, {}, r"C is \[1.0, 0.0\]: expected positive"),
+        ({"C": [-1.0]}, {}, r"C is \[-1.0\]"),
+        ({"C": [np.inf]}, {}, r"C is \[inf\]"),
+        ({"n_resamples": 0}, {}, "n_resamples is 0"),
+        ({"n_resamples": 2.5}, {}, "n_resamples is 2.5"),
+        ({"scaler": "train"}, {}, "unknown scaler 'train'.*'reference'"),
+        ({}, {"groups": G[1:]}, r"groups has shape \(359,\): expected \(360,\)"),
+        ({}, {"groups": G[:, None]}, r"groups has shape \(360, 1\)"),
+        ({}, {"groups": np.where(G == 3, np.nan, G)}, "groups holds NaN"),
+        ({}, {"y": np.ones(360)}, r"y holds one class, \[1.\]"),
+        ({}, {"y": np.arange(360) % 3}, "Only binary.*y holds 3 classes"),
+        ({}, {"y": np.linspace(0, 1, 360)}, "Unknown label type"),
+        ({}, {"y": Y[1:]}, r"\[360, 359\]"),
+        ({}, {"X": spoiled(X, np.nan)}, "Input X contains NaN"),
+        ({}, {"X": spoiled(X, np.inf)}, "Input X contains infinity"),
+        ({}, {"X_reference": spoiled(X, np.nan)}, "Input X_reference contains NaN"),
+        ({}, {"X_reference": X[:, 1:]}, r"X_reference has shape \(360, 11\)"),
+        (
+            {},
+            {"expected_groups": range(6)},
+            r"expected groups \[4, 5\].*groups that exist.*manufacture.*collect",
+        ),
+        ({}, {"groups": np.where(np.arange(360) == 7, 9, G)}, "group 9 has [01] sam"),
+        ({}, {"groups": np.where(np.arange(360) < 4, Y, 2)}, "group . has [01] sam"),
+    ],
+)
+def test_bad_input_is_named(parameters, data, message):
+    data = {"X": X, "y": Y, "groups": G, **data}
+    model = DeepFeatureReweighting(**parameters, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(data.pop("X"), data.pop("y"), **data)
+
+
+def test_a_missing_group_has_a_name():
+    names = np.array(["benign", "benign+patch", "malignant", "malignant+patch"])
+    three = G < 3
+    fit = DeepFeatureReweighting(random_state=0).fit
+    with pytest.raises(ValueError, match=r"groups \['malignant\+patch'\]"):
+        fit(X[three], Y[three], groups=names[G[three]], expected_groups=names)
+    assert fit(X[three], Y[three], groups=names[G[three]]).groups_.tolist() == sorted(
+        names[:3]
+    )
+    fit(X, Y, groups=names[G], expected_groups=names)
+
+
+def test_groups_must_not_hide_a_class():
+    y = np.zeros(400, int)
+    y[:2] = 1  # two of 200 in a group: most balanced subsets of 20 lack them
+    groups = np.repeat([0, 1], [380, 20])
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    with pytest.raises(ValueError, match="has one class: group by class as well"):
+        DeepFeatureReweighting(random_state=0).fit(X, y, groups=groups)
+
+
+def test_a_group_that_is_not_scored_is_named():
+    X, y, g = world((60, 60, 60, 3))
+    heard = []
+    for seed in range(20):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                DeepFeatureReweighting(random_state=seed).fit(X, y, groups=g)
+            except ValueError:
+                continue
+        heard += [str(w.message) for w in caught]
+    assert heard
+    assert all("no samples of groups [3]" in message for message in heard)
+
+
+def test_other_features_are_refused():
+    head = DeepFeatureReweighting(random_state=0).fit(X, Y, groups=G)
+    with pytest.raises(ValueError, match="11 features.*expecting 12"):
+        head.predict(X[:, 1:])

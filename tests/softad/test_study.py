@@ -1,0 +1,530 @@
+"""Chapter 3's runs: what a member is measured by, and what is made of its numbers."""
+
+import math
+from dataclasses import fields, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tailwise.data import corruption
+from tailwise.methods import risk
+from tailwise.methods.calibration import fit_temperature
+from tailwise.metrics import estimate
+from tailwise.softad import ensemble, study, views
+from tailwise.softad.ensemble import Method
+from tailwise.softad.study import Size
+from tailwise.softad.views import Dashboard
+
+SIZE = Size(n_seeds=2, n_train=60, n_val=40, n_test=20, epochs=2, batch_size=20)
+FEW = [
+    Method("ERM"),
+    Method("SoftAD", "softad", {"tau": 0.1}),
+    Method("SharpDRO", ascent="sharpdro", reach=0.05),
+]
+RUNS = [("linear", "rare"), ("mlp", "reversed"), ("cnn", "uniform")]
+train = ensemble.train
+
+
+def drawn(law):
+    counts = {name: getattr(SIZE, name) for name in ("n_train", "n_val", "n_test")}
+    return corruption.draw(law, SIZE.n_seeds, **counts)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {run: study.run(*run, SIZE, FEW) for run in RUNS}
+
+
+@pytest.fixture(scope="module")
+def members():
+    """The same members, from the data and the training themselves."""
+    found = {}
+    for architecture, law in RUNS:
+        data = drawn(law)
+        found[architecture, law] = ensemble.train(
+            architecture,
+            data.train.x,
+            data.train.y,
+            FEW,
+            group=data.train.severity,
+            epochs=SIZE.epochs,
+            batch_size=SIZE.batch_size,
+            lr=SIZE.lr,
+        )
+    return found
+
+
+def assert_same_view(found, one, expected):
+    """A member's place in a view [S, K, ...] against a view of its own."""
+    for field in fields(Dashboard):
+        torch.testing.assert_close(
+            getattr(found, field.name)[one],
+            getattr(expected, field.name),
+            rtol=1e-5,
+            atol=1e-6,
+            msg=lambda text, name=field.name: f"{name} of member {one}: {text}",
+        )
+
+
+# Members, measured
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_losses_and_views_are_those_of_each_member(runs, members, run):
+    result, member, law = runs[run], members[run], run[1]
+    test = drawn(law).test
+    assert (result.architecture, result.law) == run
+    assert result.labels == ("ERM", "SoftAD", "SharpDRO")
+    logits = torch.stack([member.logits(test.x[:, level]) for level in range(6)], 2)
+    assert result.losses.shape == result.correct.shape == (2, 3, 6, 20)
+    for s, k in np.ndindex(2, 3):
+        scores = logits[s, k].double() / result.temperature[s, k]
+        as_trained, calibrated = (
+            torch.stack([F.cross_entropy(x, test.y[s], reduction="none") for x in z])
+            for z in (logits[s, k].double(), scores)
+        )
+        right = logits[s, k].argmax(-1) == test.y[s]
+        torch.testing.assert_close(
+            result.losses[s, k].double(), as_trained, rtol=1e-5, atol=1e-6
+        )
+        assert torch.equal(result.correct[s, k], right)
+        view = views.dashboard(as_trained, right, law)
+        assert_same_view(result.view, (s, k), view)
+        scaled = views.dashboard(calibrated, right, law)
+        assert_same_view(result.scaled, (s, k), scaled)
+        # The first is not the second, but for what a temperature cannot change.
+        assert result.scaled.loss_cvar[s, k] != result.view.loss_cvar[s, k]
+        assert torch.equal(result.scaled.per_severity, result.view.per_severity)
+    torch.testing.assert_close(result.norm, member.norm)
+    assert torch.equal(result.diverged, member.diverged)
+    assert not result.diverged.any()
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_temperature_is_fitted_on_validation_data(runs, members, run):
+    result, val = runs[run], drawn(run[1]).val
+    held = members[run].logits(val.x)
+    for s, k in np.ndindex(2, 3):
+        alone = fit_temperature(held[s, k], val.y[s])
+        torch.testing.assert_close(result.temperature[s, k], alone, rtol=1e-5, atol=0)
+
+
+def test_other_test_images_leave_the_temperature_alone(runs):
+    result = runs["mlp", "reversed"]
+    again = study.run("mlp", "reversed", replace(SIZE, n_test=7), FEW)
+    assert again.losses.shape[-1] == 7
+    assert torch.equal(again.temperature, result.temperature)
+    other = study.run("mlp", "reversed", replace(SIZE, n_val=30), FEW)
+    assert torch.equal(other.losses, result.losses)
+    assert (other.temperature != result.temperature).all()
+
+
+def test_progress_is_told():
+    told = []
+    study.run("linear", "rare", SIZE, FEW[:1], progress=lambda *at: told.append(at))
+    assert told == [(1, 2), (2, 2)]
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Members that are all zero; the second seed of the second method diverged."""
+
+    def zeroed(*args, **settings):
+        trained = train(*args, **settings)
+        params = {name: p * 0 for name, p in trained.params.items()}
+        lost = torch.zeros_like(trained.diverged)
+        lost[1, 1] = True
+        return replace(trained, params=params, diverged=lost)
+
+    monkeypatch.setattr(ensemble, "train", zeroed)
+    return study.run("mlp", "rare", SIZE, FEW)
+
+
+def test_a_member_that_predicts_the_same_everywhere_gave_up(untrained):
+    guess = torch.full((2, 3), math.log(10), dtype=torch.float64)
+    torch.testing.assert_close(untrained.view.loss_mean, guess)
+    assert untrained.diverged.tolist() == [[False] * 3, [False, True, False]]
+    assert untrained.gave_up[~untrained.diverged].all()
+
+
+def test_a_diverged_member_did_not_give_up(untrained):
+    assert not untrained.gave_up[untrained.diverged].any()
+
+
+@pytest.mark.parametrize("k", [2, 10])
+def test_giving_up_takes_a_large_mean_and_hardly_a_spread(k):
+    guess = math.log(k)
+    mean = [0.9, 0.99, 1.0, 5.0, 1.0, 5.0, 0.5, math.nan]
+    sd = [0.05, 0.05, 0.0, 0.09, 0.2, 3.0, 0.0, math.nan]
+    view = SimpleNamespace(
+        loss_mean=guess * torch.tensor(mean), loss_sd=guess * torch.tensor(sd)
+    )
+    found = study.gave_up(view, k).tolist()
+    assert found == [False, True, True, True, False, False, False, False]
+
+
+# Numbers of a result
+
+
+def made(seed=0, seeds=5, labels=("ERM", "SoftAD", "flooding")):
+    """A result without a training: random losses of every size."""
+    g = torch.Generator().manual_seed(seed)
+    shape = (seeds, len(labels))
+    losses = 3 * torch.rand(*shape, 6, 8, generator=g)
+    correct = losses < torch.rand(*shape, 6, 8, generator=g) * 3
+    none = torch.zeros(shape, dtype=torch.bool)
+    return study.Result(
+        "mlp",
+        "rare",
+        tuple(labels),
+        views.dashboard(losses, correct, "rare"),
+        views.dashboard(losses / 2, correct, "rare"),
+        torch.full(shape, 2.0),
+        1 + torch.rand(shape, generator=g),
+        none,
+        none,
+        losses,
+        correct,
+    )
+
+
+def marked(result, name, *places):
+    mark = torch.zeros_like(getattr(result, name))
+    for place in places:
+        mark[place] = True
+    return replace(result, **{name: mark})
+
+
+@pytest.mark.parametrize("number", study.NAMES)
+def test_values_are_one_a_seed(number):
+    result = made()
+    source = {"norm": result.norm, "scaled_cvar": result.scaled.loss_cvar}
+    if number not in source:
+        source[number] = getattr(result.view, number)
+    for k, label in enumerate(result.labels):
+        found = study.values(result, label, number)
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found, source[number][:, k].double())
+
+
+def test_values_of_an_unknown_method_are_an_error():
+    with pytest.raises(ValueError, match="unknown method 'Adam'.*'ERM', 'SoftAD'"):
+        study.values(made(), "Adam", "norm")
+
+
+@pytest.mark.parametrize("number", study.NAMES)
+def test_a_diverged_member_has_no_number_and_is_not_dropped(number):
+    whole = made()
+    result = marked(whole, "diverged", (2, 1))
+    found = study.values(result, "SoftAD", number)
+    assert np.isnan(found).tolist() == [False, False, True, False, False]
+    kept = np.arange(5) != 2
+    before = study.values(whole, "SoftAD", number)
+    np.testing.assert_array_equal(found[kept], before[kept])
+    for pair in (("SoftAD", number), ("ERM", number, "SoftAD")):
+        e = study.difference(result, *pair)
+        assert np.isnan([e.mean, e.stderr]).all()
+        assert e.n == 5
+    others = ("flooding", number)
+    assert study.difference(result, *others) == study.difference(whole, *others)
+    assert np.isfinite(study.difference(result, *others).mean)
+
+
+def test_differences_are_paired_and_change_sign_with_the_order():
+    result = made()
+    for number in study.NAMES:
+        a, b = (study.values(result, name, number) for name in ("SoftAD", "ERM"))
+        found = study.difference(result, "SoftAD", number)
+        assert found == estimate(a - b)
+        assert found == study.difference(result, "SoftAD", number, "ERM")
+        assert found.n == 5
+        back = study.difference(result, "ERM", number, "SoftAD")
+        assert (back.mean, back.stderr) == pytest.approx((-found.mean, found.stderr))
+        nothing = study.difference(result, "flooding", number, "flooding")
+        assert (nothing.mean, nothing.stderr) == (0, 0)
+
+
+def test_a_log_difference_is_the_log_of_a_ratio():
+    result = made()
+    a, b = (study.values(result, name, "loss_cvar") for name in ("SoftAD", "ERM"))
+    found = study.difference(result, "SoftAD", "loss_cvar", log=True)
+    expected = estimate(np.log(a / b))
+    assert (found.mean, found.stderr) == pytest.approx((expected.mean, expected.stderr))
+    # Three times as large in every seed, however large.
+    norm = result.norm.clone()
+    norm[:, 1] = 3 * norm[:, 0]
+    found = study.difference(replace(result, norm=norm), "SoftAD", "norm", log=True)
+    assert found.mean == pytest.approx(math.log(3))
+    assert found.stderr < 1e-6
+
+
+def test_a_table_has_the_first_method_and_differences_to_it():
+    result, numbers = made(), ["loss_cvar", "scaled_cvar", "norm"]
+    found = study.dashboard_table(result, numbers)
+    assert list(found.index) == ["ERM", "SoftAD", "flooding"]
+    assert list(found.columns) == [study.NAMES[number] for number in numbers]
+    for column, number in zip(found.columns, numbers):
+        e = estimate(study.values(result, "ERM", number))
+        assert float(found.loc["ERM", column]) == pytest.approx(e.mean, abs=5.1e-4)
+        for label in ("SoftAD", "flooding"):
+            e = study.difference(result, label, number)
+            mean, error = map(float, found.loc[label, column].split(" ± "))
+            # Three decimals, and a sign.
+            assert (mean, error) == pytest.approx((e.mean, e.stderr), abs=5.1e-4)
+            assert found.loc[label, column][0] in "+-"
+
+
+def test_a_table_tells_the_fates_if_there_are_any():
+    result = marked(made(), "diverged", (2, 1), (4, 1))
+    result = marked(result, "gave_up", (0, 1), (1, 2))
+    found = study.dashboard_table(result, ["loss_mean"])
+    assert found["fate"].tolist() == ["", "2 diverged, 1 gave up", "1 gave up"]
+    assert "nan" in found.loc["SoftAD", study.NAMES["loss_mean"]]
+    assert "nan" not in found.loc["flooding", study.NAMES["loss_mean"]]
+    erm = marked(made(), "gave_up", (0, 0))
+    fate = study.dashboard_table(erm, ["norm"])["fate"]
+    assert fate.tolist() == ["1 gave up", "", ""]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_each_part_of_a_claim_is_recorded_and_shown(log):
+    kept = []
+    ledger = SimpleNamespace(record=lambda id, e, part: kept.append((id, part, e)))
+    results = {"linear": made(1), "cnn": made(2)}
+    contests = {
+        "a.tail": ("SoftAD", "loss_cvar"),
+        "a.norm": ("ERM", "norm", "flooding"),
+        "a.back": ("flooding", "norm", "ERM"),
+    }
+    found = study.enter(ledger, results, contests, log=log)
+    assert kept == [
+        (claim, part, study.difference(result, *contest, log=log))
+        for claim, contest in contests.items()
+        for part, result in results.items()
+    ]
+    assert list(found.index) == ["SoftAD − ERM", "ERM − flooding", "flooding − ERM"]
+    assert list(found.columns) == ["number", "linear", "cnn"]
+    assert list(found["number"]) == [study.NAMES[n] for _, n, *_ in contests.values()]
+    shown = found[["linear", "cnn"]].to_numpy().ravel()
+    for text, (_, _, e) in zip(shown, kept):
+        assert text == f"{e.mean:+.3f} ± {e.stderr:.3f}"
+    # A contest the other way round changes its sign.
+    norm = {(id, part): e.mean for id, part, e in kept}
+    for part in results:
+        assert norm["a.norm", part] == pytest.approx(-norm["a.back", part])
+
+
+def test_what_is_entered_is_a_difference_of_the_values_themselves():
+    kept = {}
+    ledger = SimpleNamespace(record=lambda id, e, part: kept.update({part: e.mean}))
+    result = made()
+    norm = torch.tensor([[2.0, 5.0, 0.0]]).expand(5, 3)
+    found = study.enter(
+        ledger, {"all": replace(result, norm=norm)}, {"a": ("SoftAD", "norm")}
+    )
+    assert kept == {"all": 3}
+    assert isinstance(found, pd.DataFrame)
+
+
+# Methods
+
+
+def test_labels_are_unique_and_erm_is_the_first():
+    for methods in (study.METHODS, study.TOY):
+        labels = [method.label for method in methods]
+        assert len(set(labels)) == len(labels)
+        assert labels[0] == "ERM"
+        assert replace(methods[0], label="") == Method("")
+
+
+@pytest.mark.parametrize(
+    "method", [*study.METHODS, *study.TOY], ids=lambda method: method.label
+)
+def test_every_rule_takes_its_parameters(method):
+    losses = 3 * torch.rand(50, generator=torch.Generator().manual_seed(0))
+    weights = risk.example_weights(losses, method.rule, **method.params)
+    assert weights.shape == (50,)
+    assert weights.isfinite().all()
+    assert (weights != 0).any()
+
+
+# The plane
+
+TOY = [
+    Method("ERM"),
+    Method("CVaR", "cvar", {"quantile": 0.9}),
+    Method("SoftAD", "softad", {"tau": 0.4}),
+    Method("group DRO", ascent="groupdro"),
+]
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Lines for a fifth of hard points, the ensemble behind them and its groups."""
+    trained, groups = [], []
+
+    def kept(*args, **settings):
+        trained.append(train(*args, **settings))
+        groups.append(settings["group"])
+        return trained[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "train", kept)
+        return study.run_toy(0.2, 2, TOY), trained[0], groups[0]
+
+
+def test_accuracy_is_that_of_easy_and_hard_points_by_their_shares(toy):
+    toy, *_ = toy
+    assert toy.accuracy.shape == toy.easy.shape == toy.hard.shape == (2, len(TOY))
+    np.testing.assert_allclose(toy.accuracy, 0.8 * toy.easy + 0.2 * toy.hard)
+    assert (toy.easy != toy.hard).all()
+
+
+def test_the_lines_of_the_first_seed_classify_as_its_members(toy):
+    toy, trained, _ = toy
+    assert toy.X.shape == (500, 2)
+    assert toy.is_hard.sum() == 100
+    predicted = trained.logits(toy.X[None].expand(2, -1, -1)).argmax(-1)[0]
+    for k in range(len(TOY)):
+        scores = toy.X.numpy() @ toy.coef[k] + toy.intercept[k]
+        np.testing.assert_array_equal(scores > 0, predicted[k] == 1)
+    along = np.degrees(np.arctan2(toy.coef[:, 1], toy.coef[:, 0]))
+    np.testing.assert_allclose(toy.angle[0], along, rtol=1e-5)
+
+
+def test_more_seeds_leave_the_first_ones_alone(toy):
+    toy, *_ = toy
+    more = study.run_toy(0.2, 3, TOY)
+    for field in fields(study.Toy):
+        one, other = getattr(toy, field.name), getattr(more, field.name)
+        if field.name == "labels":
+            assert one == other == tuple(method.label for method in TOY)
+        elif len(other) == 3:
+            np.testing.assert_allclose(one, other[:2], rtol=1e-4, err_msg=field.name)
+            assert (other[2] != other[0]).any(), field.name
+        else:
+            np.testing.assert_allclose(one, other, rtol=1e-4, err_msg=field.name)
+
+
+def test_groups_are_the_easy_and_the_hard_points(toy):
+    toy, _, group = toy
+    assert group.shape == (2, 500)
+    assert torch.equal(group[0] == 1, toy.is_hard)
+    assert torch.equal(group[0] == 0, ~toy.is_hard)
+
+
+def test_the_first_seed_is_a_draw_of_its_own(toy):
+    X, y, hard = corruption.rotated_gaussians(
+        0.2, 500, generator=torch.Generator().manual_seed(0)
+    )
+    for found, expected in zip((toy[0].X, toy[0].y, toy[0].is_hard), (X, y, hard)):
+        assert torch.equal(found, expected)
+
+
+def test_lines_made_by_hand_are_measured_on_new_points(monkeypatch):
+    angles, shift = torch.tensor([0.0, 30, 75, -150, 180]), 0.25
+    rad = torch.deg2rad(angles)
+    coef = 2 * torch.stack([rad.cos(), rad.sin()], -1)
+    offset = torch.tensor([shift, shift, shift, -shift, -shift])
+    methods = [Method(str(k)) for k in range(5)]
+
+    def by_hand(*args, **settings):
+        trained = train(*args, **{**settings, "epochs": 1})
+        # The half of a score on each class, and something that they share.
+        weight = torch.stack([-coef / 2, coef / 2], 1) + 7
+        bias = torch.stack([-offset / 2, offset / 2], 1) - 3
+        made = [value.expand(3, *value.shape) for value in (weight, bias)]
+        return replace(trained, params=dict(zip(trained.params, made)))
+
+    monkeypatch.setattr(ensemble, "train", by_hand)
+    toy = study.run_toy(0.3, 3, methods)
+    np.testing.assert_allclose(toy.coef, coef, atol=1e-5)
+    np.testing.assert_allclose(toy.intercept, offset, atol=1e-6)
+    np.testing.assert_allclose(toy.angle, angles.expand(3, 5), atol=1e-3)
+    # The opposite line swaps all classes: 1 and 3, 0 and 4.
+    for name in ("accuracy", "easy", "hard"):
+        found = getattr(toy, name)
+        np.testing.assert_allclose(found[:, [0, 1]], 1 - found[:, [4, 3]])
+    assert (toy.easy.argmax(1) == 0).all()
+    assert (toy.hard.argmax(1) == 2).all()
+    for s in range(3):
+        g = torch.Generator().manual_seed(10_000 + s)
+        X, y, hard = corruption.rotated_gaussians(0.3, 4000, generator=g)
+        right = ((X @ coef.T + offset > 0).T == y).double()
+        # A point on a line may fall to either side of it.
+        for name, rows in (("accuracy", hard | ~hard), ("easy", ~hard), ("hard", hard)):
+            found = getattr(toy, name)[s]
+            np.testing.assert_allclose(found, right[:, rows].mean(-1), atol=1e-3)
+
+
+def test_a_table_of_lines_has_a_column_for_each_share_and_difficulty(toy):
+    one, *_ = toy
+    other = replace(one, easy=one.easy / 2, hard=one.hard / 2)
+    found = study.toy_table({0.03: one, 0.4: other})
+    assert list(found.index) == list(one.labels)
+    for share, lines in (("3%", one), ("40%", other)):
+        for name in ("easy", "hard"):
+            shown = found[f"{name} {share}"].astype(float)
+            np.testing.assert_allclose(shown, getattr(lines, name).mean(0), atol=5.1e-4)
+    assert found.shape == (len(TOY), 4)
+
+
+def test_differences_between_lines_are_paired(toy):
+    toy, *_ = toy
+    for number in ("angle", "accuracy", "hard"):
+        column = dict(zip(toy.labels, getattr(toy, number).T))
+        found = toy.difference("CVaR", number)
+        assert found == estimate(column["CVaR"] - column["ERM"])
+        assert toy.difference("ERM", number, "CVaR").mean == -found.mean
+        other = toy.difference("group DRO", number, "CVaR")
+        assert other == estimate(column["group DRO"] - column["CVaR"])
+
+
+# Cost
+
+
+def small(monkeypatch):
+    """Draw fifty images where a thousand are asked for."""
+    draw = corruption.draw
+
+    def fewer(*args, n_train, **counts):
+        return draw(*args, n_train=min(n_train, 50), **counts)
+
+    monkeypatch.setattr(corruption, "draw", fewer)
+
+
+def test_cost_is_a_ratio_for_each_rival(monkeypatch):
+    small(monkeypatch)
+    found = study.cost(FEW, repeats=2)
+    assert list(found) == ["SoftAD", "SharpDRO"]
+    for e in found.values():
+        assert e.mean > 0
+        assert e.n == 2
+
+
+def test_cost_is_counted_in_turns_after_a_first_round(monkeypatch):
+    small(monkeypatch)
+    clock, seen = [0.0], []
+
+    def timed(architecture, X, y, methods, **settings):
+        assert len({method.label for method in methods}) == len(methods)
+        (scale,) = {method.scale for method in methods}
+        first, round_ = len(seen) < 3, 1 + len(seen) // 3
+        seen.append(scale)
+        # Slow at the very first, and slower each round for all alike.
+        clock[0] += 100 if first else round_ * scale
+
+    monkeypatch.setattr(ensemble, "train", timed)
+    monkeypatch.setattr(study.time, "process_time", lambda: clock[0])
+    scales = {"plain": 2.0, "dear": 6.0, "cheap": 1.0}
+    methods = [Method(label, scale=scale) for label, scale in scales.items()]
+    found = study.cost(methods, repeats=3)
+    assert seen == [2, 6, 1] * 4
+    assert {label: (e.mean, e.stderr, e.n) for label, e in found.items()} == {
+        "dear": (3, 0, 3),
+        "cheap": (0.5, 0, 3),
+    }

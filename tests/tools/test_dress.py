@@ -1,0 +1,254 @@
+"""What is computed for the site: cards, front page, anchors, badges, previews."""
+
+import nbformat
+import pytest
+
+from tailwise import profiles
+from tailwise.ledger import claims
+from tools.book.layout import fill
+from tools.site import anchors, cards, dress, finish
+from tools.site.cards import Card
+
+CLAIMS = """\
+title: Nine
+question: >
+  Is it
+  so?
+page: chapters/9_nine
+paper: {arxiv: "1234.56789"}
+claims:
+  - {id: ch9.one, where: Table 1, says: One., metric: m, kind: at least, bound: 0.5}
+  - {id: ch9.two, where: Table 2, says: Two., metric: m, kind: at most, bound: 0.5}
+  - {id: ch9.big, where: Table 3, says: B., metric: m, kind: at most, bound: 1,
+     profile: gpu}
+  - {id: ch9.own, where: ours, says: O., metric: m, kind: at most, bound: 1,
+     origin: tailwise}
+"""
+PAGE = """\
+# %% [markdown]
+# # 9 · Is it so?
+#
+# **The answer, first.**
+# It depends.
+# **Half of it is**, with $n$ samples.
+#
+# **Later** is too late.
+
+# %%
+ledger.record("ch9.one", 1.0)
+
+# %% [markdown]
+# ## On Monday
+#
+# Call it.
+"""
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book with one recorded chapter, and one that has claims but no page."""
+    book = tmp_path / "book"
+    for folder in ("claims", "chapters"):
+        (book / folder).mkdir(parents=True)
+    (book / "claims" / "ch8.yml").write_text(CLAIMS.replace("9", "8"))
+    (book / "claims" / "ch9.yml").write_text(CLAIMS)
+    (book / "chapters" / "9_nine.py").write_text(PAGE)
+    monkeypatch.setattr(claims, "book_dir", lambda: book)
+    monkeypatch.setenv("TAILWISE_RESULTS", str(book / "results"))
+    ledger = claims.Ledger("ch9", profiles.current("laptop"))
+    for name in ("one", "two", "own"):
+        ledger.record(f"ch9.{name}", 1.0)
+    ledger.save()
+    return book
+
+
+# Cards
+
+
+def test_a_card_tells_of_the_paper_only(book):
+    (card,) = cards.cards(book)
+    assert card == Card(
+        number="9",
+        title="Nine",
+        question="Is it so?",
+        page="chapters/9_nine",
+        finding="Half of it is",
+        verdicts=("reproduced", "not reproduced", "not testable here"),
+        minutes=1,
+        monday=True,
+        arxiv="1234.56789",
+    )
+    assert card.badge == "1/3 · 1 min"
+    assert cards.total([card, card]) == (
+        "Of 6 claims of the papers: 2 reproduced, 2 not reproduced, "
+        "2 not testable here."
+    )
+
+
+def test_a_chapter_without_a_record_promises_nothing(book):
+    (book / "results" / "laptop" / "ch9.json").unlink()
+    (card,) = cards.cards(book)
+    assert card.verdicts == ("not recorded yet",) * 3
+    assert card.time == card.tally == "not recorded yet"
+    assert card.badge == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("First.\nThen **this one**.\n\n**Not this.**", "this one"),
+        ("First.\nThen more.\n\n**Not this.**", "First."),
+        ("**Two\nlines.**", "Two\nlines."),
+    ],
+)
+def test_the_finding_is_bold_or_first(answer, found):
+    assert cards.finding(f"# T\n\n{cards.ANSWER}\n{answer}") == found
+
+
+@pytest.mark.parametrize("text", ["", "# T\n\nWords.", f"{cards.ANSWER}\n"])
+def test_a_chapter_without_an_answer_is_refused(text):
+    with pytest.raises(ValueError, match="The answer, first"):
+        cards.finding(text)
+
+
+# The front page
+
+
+def test_the_front_page_is_filled(book):
+    by_name = dress.parts(cards.cards(book))
+    page = "a <!-- computed: cards --> <!-- computed: headline -->"
+    filled = fill(f"{page} <!-- computed: marks -->", by_name)
+    assert "<!--" not in filled
+    assert "[9 · Nine](chapters/9_nine.ipynb)" in filled
+    assert "[On Monday](chapters/9_nine.ipynb#on-monday)" in filled
+    assert "<span class='verdict verdict-not-reproduced'>1 not reproduced</span>" in (
+        filled
+    )
+    assert "aria-label='1 of 3 reproduced, 1 not reproduced" in filled
+    assert filled.count("<span class='verdict verdict-reproduced'></span>") == 1
+
+
+@pytest.mark.parametrize("page", ["", "<!-- computed: card -->"])
+def test_a_page_with_other_marks_is_refused(page):
+    with pytest.raises(ValueError, match="the page marks"):
+        fill(page, {"cards": ""})
+
+
+def test_chapters_are_linked_where_they_exist(book):
+    text = dress.link_chapters("Chapter 9, Chapter 8.", cards.cards(book))
+    assert text == "[Chapter 9](chapters/9_nine.ipynb), Chapter 8."
+
+
+def test_links_to_notebooks_become_links_to_pages():
+    source = "<a href='chapters/9_nine.ipynb#ch9.one'> <a href='x.ipynb'> y.ipynb'"
+    expected = "<a href='chapters/9_nine.html#ch9.one'> <a href='x.html'> y.ipynb'"
+    assert dress.to_pages(source) == expected
+
+
+# Anchors
+
+
+def notebook(*sources: str):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    title = nbformat.v4.new_markdown_cell("# 9 · ch9.one\n\nText.")
+    return nbformat.v4.new_notebook(cells=[title, *cells])
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('ledger.record("ch9.one", e)', 2),
+        ('{"ch9.one/left": 1}', 2),
+        ('for k in ("one", "two"):\n    ledger.record(f"ch9.{k}", e)', 2),
+        ('ledger.record("ch9.one_more", e)', None),
+        ('ledger.record("ch9x.one", e)', None),
+        ('one = "one"', None),
+        ("enter(study.entries(runs))", 2),
+        ("study.more_entries(runs)", None),
+    ],
+)
+def test_the_cell_of_a_claim(monkeypatch, source, found):
+    named = (("entries", "ch9.o", False), ("more_entries", "ch9.on", True))
+    monkeypatch.setattr(anchors, "named_claims", lambda: named)
+    assert anchors.claim_cell("ch9.one", notebook("first", source).cells) == found
+
+
+def test_claims_named_in_the_package(tmp_path):
+    (tmp_path / "study.py").write_text(
+        'def f(k):\n    "ch9."\n    return {"ch9.one": 1, f"ch9.two{k}": "ch9 x"}\n'
+    )
+    assert set(anchors.named_claims(tmp_path)) == {
+        ("f", "ch9.one", True),
+        ("f", "ch9.two", False),
+    }
+
+
+def test_every_claim_gets_one_anchor_before_its_cell(book):
+    both = 'ledger.record("ch9.one", 1)\nledger.record("ch9.two", 1)'
+    made = notebook(both, "scoreboard.outcome(ledger)", "last")
+    anchors.add_anchors(made, claims.load("ch9"))
+    sources = [cell.source for cell in made.cells]
+    assert sources[1] == (
+        "<div class='claim-anchor'><span id='ch9.one'></span>"
+        "<span id='ch9.two'></span></div>"
+    )
+    assert sources[2] == both
+    # Those without a cell lead to the outcome.
+    assert "<span id='ch9.big'></span><span id='ch9.own'></span>" in sources[3]
+    assert sources[4:] == ["scoreboard.outcome(ledger)", "last"]
+    nbformat.validate(made)
+
+
+def test_a_chapter_opens_with_its_line(book):
+    made = notebook()
+    (card,) = cards.cards(book)
+    dress.add_line(made, card)
+    title, _, line, *rest = made.cells[0].source.split("\n")
+    assert title == "# 9 · ch9.one"
+    assert "<a href='../scoreboard.html#ch9'>1 of 3 reproduced" in line
+    assert line.endswith("1 min on a laptop</p>")
+    assert rest == ["", "Text."]
+
+
+# The finished site
+
+SITE = """\
+<head><title>Nine &#8212; Tailwise</title></head>
+<a class="reference internal" href="chapters/9_nine.html">outside</a>
+<nav class="bd-links x"><a class="reference internal" href="{link}">9 Nine</a>
+<a class="reference internal" href="how.html">How</a></nav>
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("book/index.html", "chapters/9_nine.html"),
+        ("search.html", "book/chapters/9_nine.html"),
+        ("book/solutions/1_x.html", "../chapters/9_nine.html"),
+        ("book/chapters/9_nine.html", "#"),
+    ],
+)
+def test_a_chapter_gets_its_badge_in_the_navigation(book, name, link):
+    found = {card.page: card for card in cards.cards(book)}
+    page = finish.with_badges(SITE.format(link=link), name, found)
+    assert page.count("nav-badge") == 1
+    assert '9 Nine<span class="nav-badge" title="the paper’s claims: 1 of 3' in page
+    assert "1/3 · 1 min</span></a>" in page
+
+
+def test_other_pages_get_no_badge(book):
+    page = SITE.format(link="#")
+    found = {card.page: card for card in cards.cards(book)}
+    assert finish.with_badges(page, "book/index.html", found) == page
+
+
+def test_a_preview_is_escaped_and_plain():
+    page = finish.with_preview(
+        SITE, "https://x.org/b/", "book/a.html", '*A* "b" $c$ < `d`'
+    )
+    assert 'og:description" content="A &quot;b&quot; c &lt; d"' in page
+    assert 'og:title" content="Nine &#8212; Tailwise"' in page
+    assert 'og:url" content="https://x.org/b/book/a.html"' in page
+    assert page.index("og:image") < page.index("</head>")
+    assert page.count("</head>") == 1

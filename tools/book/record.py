@@ -1,0 +1,171 @@
+"""Make this machine's last run the recorded one, to be committed.
+
+Its records go to book/results/<profile>, and what `make bench` measured to
+book/results/bench. At the laptop profile the executed notebooks become the committed
+ones too. Then the README's table of verdicts is drawn again.
+"""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+from tools.book import execute
+from tools.book.layout import ROOT, Book, repository, write
+from tools.site import cards
+
+BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+
+
+def record_results(book: Book) -> None:
+    """Copy the records of the last run into the book."""
+    for record in sorted(book.results.glob("*.json")):
+        text = record.read_text(encoding="utf-8")
+        write(book.source / "results" / book.profile / record.name, text)
+
+
+def record_benchmarks(book: Book) -> None:
+    """Keep of each benchmark what the performance page shows.
+
+    A comparison is any part of a benchmark's outcome that holds a ``ratio``, medians of
+    ``batched`` and ``looped``, and the ``largest_difference`` of their results.
+    """
+    for path in sorted((book.build / "benchmarks").glob("*.json")):
+        script = book.root / "benchmarks" / f"{path.stem}.py"
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+        about = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
+        kept = {
+            "title": about.split("\n")[0].rstrip("."),
+            "comparisons": comparisons(outcome),
+            "provenance": outcome["provenance"],
+        }
+        text = json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write(book.source / "results" / "bench" / path.name, text)
+
+
+def comparisons(outcome: dict, case: str = "") -> list[dict]:
+    """Every comparison in a benchmark's outcome, named by the key it lies under."""
+    if "ratio" not in outcome:
+        below = {key: part for key, part in outcome.items() if isinstance(part, dict)}
+        return [found for key in below for found in comparisons(below[key], key)]
+    (key,) = (key for key in outcome if key.startswith("median_"))
+    return [
+        {
+            "case": case,
+            "unit": key.removeprefix("median_"),
+            "ours": outcome[key]["batched"],
+            "loop": outcome[key]["looped"],
+            "ratio": outcome["ratio"],
+            "difference": outcome["largest_difference"],
+        }
+    ]
+
+
+def record_notebooks(book: Book, notebooks: list[Path]) -> None:
+    """Make the executed notebooks the committed ones.
+
+    Raises
+    ------
+    ValueError
+        If one of them was not executed since its sources changed.
+    """
+    stale = [py.name for py in notebooks if not book.is_current(py)]
+    if stale:
+        raise ValueError(f"run `make book` first: {', '.join(stale)} changed since")
+    for py in notebooks:
+        write(py.with_suffix(".ipynb"), book.executed(py).read_text(encoding="utf-8"))
+
+
+def record(book: Book) -> list[str]:
+    """Record results, notebooks and table; return failures of pages, if any."""
+    on_laptop = book.profile == "laptop"
+    if on_laptop:
+        record_notebooks(book, book.chapters())
+    record_results(book)
+    record_benchmarks(book)
+    if on_laptop:
+        # Pages show the recorded results, which have just changed.
+        if failures := execute.run(book):
+            return failures
+        record_notebooks(book, book.chapters() + book.pages())
+        if figure := readme_figure(book):
+            (book.source / "_static" / "readme.png").write_bytes(figure)
+    readme = book.root / "README.md"
+    write(readme, with_table(readme.read_text(encoding="utf-8"), readme_table()))
+    return []
+
+
+def readme_figure(book: Book) -> bytes | None:
+    """The PNG that a cell with the tag "readme-figure" drew, if there is one."""
+    import base64
+
+    import nbformat
+
+    for py in book.chapters():
+        notebook = nbformat.read(py.with_suffix(".ipynb"), as_version=4)
+        for cell in notebook.cells:
+            if "readme-figure" in cell.metadata.get("tags", ()):
+                images = (o.data["image/png"] for o in cell.outputs if "data" in o)
+                return base64.b64decode(next(images))
+    return None
+
+
+def _verdicts(board, chapter: str, origin: str) -> list[str]:
+    rows = (board["chapter"] == chapter) & (board["origin"] == origin)
+    return list(board.loc[rows, "verdict"])
+
+
+def readme_table() -> str:
+    """The README's table: a row per chapter with its recorded verdicts."""
+    from tailwise import profiles
+    from tailwise.ledger import claims
+    from tailwise.ledger.board import headline, scoreboard
+    from tailwise.ledger.tables import tally
+
+    boards = {name: scoreboard(name, "recorded") for name in profiles.PROFILES}
+    launch = f"https://colab.research.google.com/github/{repository(ROOT)}/blob/main"
+    lines = [headline("laptop", claims.recorded), ""]
+    lines += ["| chapter | question and finding | verdicts | run it |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for chapter in map(claims.load, claims.chapters()):
+        notebook = f"book/{chapter.page}.ipynb"
+        verdicts = "<br>".join(
+            f"{name}, {whose}: {text}"
+            for name, board in boards.items()
+            for whose, origin in (("papers", "paper"), ("ours", "tailwise"))
+            if (text := tally(_verdicts(board, chapter.key, origin)))
+            and (name == "laptop" or text != "not recorded yet")
+        )
+        question = " ".join(chapter.question.split())
+        found = cards.finding(cards.prose(ROOT / "book" / f"{chapter.page}.py"))
+        arxiv = chapter.paper["arxiv"]
+        paper = f"[arXiv {arxiv}](https://arxiv.org/abs/{arxiv})"
+        lines.append(
+            f"| [{chapter.title}]({notebook})<br>{paper} "
+            f"| {question}<br>*{found}* | {verdicts} "
+            f"| [Open in Colab]({launch}/{notebook}) |"
+        )
+    return "\n".join(lines)
+
+
+def with_table(readme: str, table: str) -> str:
+    """The README with `table` between its two markers."""
+    between = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
+    if len(between.findall(readme)) != 1:
+        raise ValueError(f"README.md needs one {BEGIN} … {END}")
+    return between.sub(lambda _: f"{BEGIN}\n{table}\n{END}", readme)
+
+
+def main() -> int:
+    try:
+        failures = record(Book.here())
+    except ValueError as error:
+        failures = [str(error)]
+    for story in failures:
+        print(story, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Fetch a data set that the book does not ship; the one step that needs the network.
+
+python -m tools.ship.data cifar100 [--folder FOLDER] [--offline]
+
+FOLDER is $TAILWISE_DATA or ~/.cache/tailwise by default. With --offline only files
+that torchvision has already put there are used.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tailwise.data import cifar
+
+DATASETS = {"cifar100": cifar.prepare}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--offline", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        path = DATASETS[given.dataset](given.folder, download=not given.offline)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

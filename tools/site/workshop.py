@@ -1,0 +1,58 @@
+"""Fill what the workshop's first page leaves open: machine minutes, downloads, slides.
+
+The page has lines <!-- computed: NAME -->. They are filled when the site is laid out,
+from the records and the solutions that there are, so the page is never stale.
+"""
+
+from pathlib import Path
+
+from tools.book.layout import Book, fill, write
+from tools.site import exercises, slides
+
+SLIDES = (
+    'The <a href="../../_static/slides.html">slides</a> are one file that needs no '
+    "network; the arrow keys lead through them."
+)
+
+
+def minutes(book: Book) -> str:
+    """A table of what each chapter took when it was recorded."""
+    from tailwise.ledger import claims
+
+    lines = ["| chapter | machine minutes | memory | processor |", "|---|---|---|---|"]
+    for chapter in map(claims.load, claims.chapters()):
+        title = f"{chapter.key.removeprefix('ch')} · {chapter.title}"
+        record = claims.recorded(chapter.key, "laptop")
+        if record is None:
+            lines.append(f"| {title} | not recorded yet | | |")
+            continue
+        facts = record.provenance
+        lines.append(
+            f"| {title} | {facts['wall_s'] / 60:.1f} "
+            f"| {facts['peak_memory_gb']:.1f} GB | {facts['device']} |"
+        )
+    return "\n".join(lines)
+
+
+def downloads(notebooks: list[Path]) -> str:
+    """A list of the exercise notebooks, each to be downloaded."""
+    return "\n".join(
+        f"- {{download}}`chapter {path.stem.partition('_')[0]} "
+        f"<../exercises/{path.name}>`"
+        for path in notebooks
+    )
+
+
+def lay_out(book: Book, stage: Path) -> None:
+    """Put exercises and slides into the stage, and fill the workshop's first page."""
+    notebooks = exercises.write_all(book, stage / "book" / "exercises")
+    page = stage / "book" / "workshop" / "index.md"
+    if not page.exists():
+        return
+    write(stage / "book" / "_static" / "slides.html", slides.deck(book, stage / "book"))
+    blocks = {
+        "minutes": minutes(book),
+        "exercises": downloads(notebooks),
+        "slides": SLIDES,
+    }
+    write(page, fill(page.read_text("utf-8"), blocks))
