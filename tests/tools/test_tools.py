@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -14,7 +15,7 @@ from jupytext.compare import compare_notebooks
 
 from tailwise.ledger.tables import tally
 from tools.book import execute, record, stage, sync, verdicts
-from tools.book.layout import GUIDE, Book, fingerprint, write
+from tools.book.layout import GUIDE, ROOT, Book, closure, fingerprint, write
 from tools.ship import check_colab, set_repository
 
 SETUP = """\
@@ -113,10 +114,11 @@ def test_an_unchanged_book_is_not_executed_again(book, capsys):
         ("_build/results/laptop/ch1.json", True, False),
         ("book/results/bench/heads.json", True, False),
         ("book/results/gpu/ch1.json", False, False),
+        ("book/results/gpu/ch2.json", True, False),
         ("book/chapters/1_tiny.py", False, True),
         ("book/claims/ch1.yml", False, False),
-        ("src/package/module.py", False, False),
-        ("src/package/data.bin", False, False),
+        ("book/claims/ch2.yml", True, False),
+        ("src/package/module.py", True, True),
         ("constraints.txt", False, False),
     ],
 )
@@ -124,6 +126,48 @@ def test_what_makes_a_notebook_stale(book, changed, chapter, page):
     write(book.root / changed, "# changed\n")
     assert book.is_current(book.chapters()[0]) is chapter
     assert book.is_current(book.pages()[0]) is page
+
+
+IMPORTING = {
+    "a/__init__.py": "from a.face import shown",
+    "a/face.py": "def shown():\n    import b.late.inner",
+    "a/other.py": "",
+    "a/table.html": "",
+    "b/__init__.py": "",
+    "b/late/__init__.py": "",
+    "b/late/inner.py": "import os.path",
+    "b/late/data/x.bin": "",
+    "b/late/deep/__init__.py": "",
+    "b/late/deep/y.bin": "",
+    "b/early.py": "",
+    "c.py": "from a import shown",
+}
+
+
+def test_a_notebook_reads_what_it_imports_and_what_that_imports(tmp_path):
+    for name, code in IMPORTING.items():
+        write(tmp_path / "src" / name, code)
+    notebook = tmp_path / "notebook.py"
+    write(notebook, "# # A title\nif True:\n    from a import shown")
+    found = {path.relative_to(tmp_path) for path in closure(notebook, tmp_path / "src")}
+    expected = {"a/__init__.py", "a/face.py", "a/table.html", "b/__init__.py"}
+    expected |= {"b/late/__init__.py", "b/late/inner.py", "b/late/data/x.bin"}
+    assert found == {Path("notebook.py"), *(Path("src", name) for name in expected)}
+
+
+@pytest.mark.parametrize(
+    ("edited", "stale"),
+    [
+        ("own/plots.py", {"bring_your_own"}),
+        ("weighting/plots.py", {"1_loss_weighting"}),
+        ("geometry/explorer.js", {"5_ce_geometry"}),
+    ],
+)
+def test_an_edit_makes_few_notebooks_of_this_book_stale(edited, stale):
+    here = Book(ROOT, "laptop")
+    path = ROOT / "src" / "tailwise" / edited
+    notebooks = here.chapters() + here.pages()
+    assert {py.stem for py in notebooks if path in here.reads(py)} == stale
 
 
 def test_the_guide_reads_the_committed_record_and_no_run(book):
@@ -327,7 +371,7 @@ def test_a_committed_notebook_says_nothing_about_the_machine(executed):
 
 
 def test_a_run_older_than_its_sources_is_not_recorded(book):
-    write(book.root / "src/package/module.py", "answer = 43\n")
+    write(book.root / "constraints.txt", "numpy==2.4.5\n")
     with pytest.raises(ValueError, match="make book.*1_tiny.py"):
         record.record(book)
     assert not (book.source / "results").exists()

@@ -1,11 +1,13 @@
 """What the maintainers' scripts share: where things are, and what a run depends on."""
 
+import ast
 import hashlib
 import os
 import re
 import tempfile
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 MARK = re.compile(r"<!-- computed: (\w+) -->")
@@ -82,25 +84,76 @@ class Book:
         below = py.relative_to(self.source).with_suffix(".ipynb")
         return self.build / "executed" / self.profile / below
 
+    def reads(self, py: Path) -> list[Path]:
+        """Files and folders that decide what a notebook's outputs are."""
+        found = [*closure(py, self.root / "src"), self.root / "constraints.txt"]
+        recorded = self.source / "results"
+        if py in self.pages():
+            return [*found, self.source / "claims", self.results, recorded]
+        if py.name == GUIDE:
+            return [*found, recorded]
+        number, named, _ = py.name.partition("_")
+        if not (named and number.isdigit()):
+            return found
+        # "At scale" shows the records of other runs, never this profile's own.
+        chapter = f"ch{number}"
+        records = recorded.glob(f"*/{chapter}.json")
+        found += [path for path in records if path.parent.name != self.profile]
+        found += [self.source / "claims" / f"{chapter}.yml"]
+        return [*found, recorded / "experts"] if chapter == "ch4" else found
+
     def key(self, py: Path) -> str:
         """A hash of everything that decides what a notebook's outputs are."""
-        reads = [py, self.root / "src", self.root / "constraints.txt"]
-        reads.append(self.source / "claims")
-        recorded = sorted((self.source / "results").glob("*"))
-        if py in self.pages():
-            reads += [self.results, *recorded]
-        elif py.name == GUIDE:
-            reads += recorded
-        else:  # "At scale" shows the records of larger runs, never this profile's own
-            own = ("bench", "laptop", self.profile)
-            reads += [folder for folder in recorded if folder.name not in own]
-        return f"{self.profile} {fingerprint(*reads)}"
+        return f"{self.profile} {fingerprint(*self.reads(py))}"
 
     def is_current(self, py: Path) -> bool:
         """Whether the executed notebook belongs to the sources as they are now."""
         done = self.executed(py)
         stamp = done.with_suffix(".key")
         return done.exists() and stamp.exists() and stamp.read_text() == self.key(py)
+
+
+def closure(py: Path, src: Path) -> list[Path]:
+    """A file, and each that it imports from the packages below `src`, on and on.
+
+    With a module come the packages that hold it, and with a package what lies in its
+    folder and is no code: data, templates, scripts of pages.
+    """
+    found, new = set(), [py]
+    while new:
+        path = new.pop()
+        if path in found:
+            continue
+        found.add(path)
+        if path.suffix != ".py":
+            continue
+        if path.name == "__init__.py":
+            new += [p for p in path.parent.rglob("*") if _is_data(p, path.parent)]
+        for name in imported(path.read_text(encoding="utf-8")):
+            folder = src
+            for part in name.split("."):
+                folder = folder / part
+                candidates = (folder / "__init__.py", folder.with_suffix(".py"))
+                new += [p for p in candidates if p.is_file()]
+    return sorted(found)
+
+
+def _is_data(path: Path, package: Path) -> bool:
+    inside = path.relative_to(package).parents
+    nested = any((package / folder / "__init__.py").is_file() for folder in inside[:-1])
+    return path.is_file() and path.suffix not in (".py", ".pyc") and not nested
+
+
+@cache
+def imported(code: str) -> tuple[str, ...]:
+    """Dotted names that a module may mean where it imports."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
 
 
 def fingerprint(*paths: Path) -> str:
