@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 
-from tools.book.layout import ROOT, Book
+from tools.book.layout import ROOT, Book, write
 from tools.ship import bundle
 
 BOOK = Book(ROOT, "laptop")
@@ -176,3 +176,18 @@ def test_a_failure_leaves_the_last_archive(tmp_path):
 def test_a_site_that_is_not_built_is_refused(tmp_path):
     with pytest.raises(ValueError, match="make html"):
         bundle.contents(Book(tmp_path, "laptop"), tmp_path / "x.whl")
+
+
+def test_what_pins_the_versions_is_in_it(tmp_path, monkeypatch):
+    """Without it a room installs whatever is new that day."""
+    monkeypatch.setattr(bundle, "is_built", lambda book: True)
+    for name in ("_build/html/index.html", f"_build/stage/book/{bundle.SLIDES}"):
+        write(tmp_path / name, name)
+    write(tmp_path / "_build/stage/book/workshop/index.md", "")
+    for name in ("constraints.txt", "LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    wheel = tmp_path / "tailwise-0-py3-none-any.whl"
+    write(wheel, "")
+    held = bundle.contents(Book(tmp_path, "laptop"), wheel)
+    assert held["constraints.txt"] == (ROOT / "constraints.txt").read_bytes()
+    assert b"-c constraints.txt" in held["START_HERE.html"]

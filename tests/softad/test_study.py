@@ -1,6 +1,7 @@
 """Chapter 3's runs: what a member is measured by, and what is made of its numbers."""
 
 import math
+import re
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from tailwise.softad import ensemble, study, views
 from tailwise.softad.ensemble import Method
 from tailwise.softad.study import Size
 from tailwise.softad.views import Dashboard
+from tools.book.layout import ROOT
 
 SIZE = Size(n_seeds=2, n_train=60, n_val=40, n_test=20, epochs=2, batch_size=20)
 FEW = [
@@ -528,3 +530,20 @@ def test_cost_is_counted_in_turns_after_a_first_round(monkeypatch):
         "dear": (3, 0, 3),
         "cheap": (0.5, 0, 3),
     }
+
+
+def test_settings_are_those_that_the_page_states():
+    page = (ROOT / "book" / "chapters" / "3_soft_ascent_descent.py").read_text("utf-8")
+    (stated,) = re.findall(r"every method has one setting, .*?\((.*)\)\.", page)
+    method = {m.label: m for m in study.METHODS}
+    params = {label: m.params for label, m in method.items()}
+    compositions = [p["tau"] for label, p in params.items() if "∘" in label]
+    assert set(compositions) == {params["flooding"]["tau"]}
+    assert stated == (
+        f"SoftAD level {params['SoftAD']['tau']:g}; flooding and the compositions "
+        f"{compositions[0]:g}; CVaR share one half; chi-square radius "
+        f"{params['chi-square DRO']['radius']:g}; tilt {params['tilted']['gamma']:g}; "
+        f"SAM reach {method['SAM'].reach:g}, SharpDRO {method['SharpDRO'].reach:g}"
+    )
+    assert params["CVaR"]["quantile"] == 0.5
+    assert method["SharpDRO, half"].reach == method["SharpDRO"].reach
