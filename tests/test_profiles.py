@@ -1,9 +1,12 @@
 """The one switch."""
 
+import ast
+
 import pytest
 import torch
 
 from tailwise import profiles
+from tailwise.files import PACKAGE
 
 
 @pytest.fixture(params=[False, True], ids=["no GPU", "GPU"])
@@ -63,3 +66,47 @@ def test_sizes_grow():
     for size in ("n_seeds", "epochs", "grid"):
         sizes = [getattr(profile, size) for profile in (laptop, gpu, paper)]
         assert sizes == sorted(sizes)
+
+
+def test_the_books_own_seeds_are_as_written(monkeypatch):
+    for value in (None, "", "0"):
+        if value is None:
+            monkeypatch.delenv("TAILWISE_RESEED", raising=False)
+        else:
+            monkeypatch.setenv("TAILWISE_RESEED", value)
+        assert [profiles.reseeded(seed) for seed in range(3)] == [0, 1, 2]
+
+
+def test_fresh_sets_of_seeds_do_not_overlap(monkeypatch):
+    found = set()
+    for name in range(6):
+        monkeypatch.setenv("TAILWISE_RESEED", str(name))
+        found |= {profiles.reseeded(seed) for seed in (0, 1, 99, 2_000_000)}
+    assert len(found) == 24
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "two", "401"])
+def test_a_set_of_seeds_is_a_whole_number(monkeypatch, value):
+    monkeypatch.setenv("TAILWISE_RESEED", value)
+    with pytest.raises(ValueError, match=f"TAILWISE_RESEED is '{value}': expected"):
+        profiles.reseeded(0)
+
+
+# Draws that are no repetition of anything measured: a bootstrap, a reader's own pilot,
+# experts that ship, and state that follows from another generator.
+NOT_RESEEDED = ("metrics", "simulation", "own", "pretraining", "modules")
+
+
+def test_every_generator_takes_its_seed_from_the_set():
+    bare = []
+    for path in PACKAGE.rglob("*.py"):
+        if {path.stem, path.parent.name} & set(NOT_RESEEDED):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                makes = node.func.attr in ("manual_seed", "default_rng", "SeedSequence")
+                seeds = ast.unparse(node.args[0]) if makes and node.args else "reseeded"
+                drawn = "state[0]" in seeds or "digest" in seeds
+                if "reseeded" not in seeds and not drawn:
+                    bare.append(f"{path.name}: {ast.unparse(node)}")
+    assert bare == []

@@ -81,7 +81,7 @@ board.claim_box("ch1", "laptop", "gpu")
 # On new samples it is the other way round.
 
 # %% mystnb={"image": {"alt": "Two panels with histograms of scores from one draw. On the fitted samples a smaller share of rare than of common samples is on the wrong side of the threshold. On new samples it is a larger share, and the rare scores have moved towards the threshold."}}
-g = torch.Generator(P.device).manual_seed(0)
+g = torch.Generator(P.device).manual_seed(profiles.reseeded(0))
 world = dict(n=1000, d=200, prior=0.2, snr=1.0, generator=g)
 fitted, new = (simulation.draw(1, **world) for _ in range(2))
 priors = torch.tensor([4.0])
@@ -189,7 +189,7 @@ settings = [
     (0.30, 0.3, 1.5), (0.50, 0.3, 1.5), (0.40, 0.4, 1.5),
     (0.50, 0.2, 1.5),
 ]  # fmt: skip
-g = torch.Generator(P.device).manual_seed(1)
+g = torch.Generator(P.device).manual_seed(profiles.reseeded(1))
 grid = torch.logspace(0, 3, 31, dtype=torch.float64)
 size = dict(d=d, n_sets=n_sets, grid=grid, generator=g)
 runs = {
@@ -303,7 +303,7 @@ print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 # %%
 rivals, down = {}, {}
 for x, draws in ((0.05, 1), (0.2, 32), (0.3, 1)):
-    g = torch.Generator(P.device).manual_seed(3)
+    g = torch.Generator(P.device).manual_seed(profiles.reseeded(3))
     world = dict(n=round(d / x), d=d, prior=0.2, snr=1.0, generator=g)
     size = dict(n_sets=n_sets, n_draws=draws)
     rivals[x] = r = simulation.simulate_rivals(**size, **world)
@@ -333,7 +333,7 @@ plt.show()
 # The moved threshold is better still; in the model's closed form no ratio of weights can beat it, because the unweighted direction is the best one.
 
 # %%
-g = torch.Generator(P.device).manual_seed(4)
+g = torch.Generator(P.device).manual_seed(profiles.reseeded(4))
 few = torch.logspace(np.log10(4), np.log10(12), 8, dtype=torch.float64)
 world = dict(n=1000, d=100, prior=0.2, snr=1.0, generator=g)
 sets = P.pick(laptop=20, gpu=100)
@@ -389,7 +389,7 @@ worlds = [  # features, samples, ridge, decay of the spectrum
     (100, 500, 0.01, 1.0), (100, 500, 0.1, 1.0), (100, 500, 1.0, 0.0),
     (200, 150, 0.1, 1.0), (200, 100, 0.3, 1.0), (256, 100, 0.3, 1.5),
 ]  # fmt: skip
-g = torch.Generator(P.device).manual_seed(5)
+g = torch.Generator(P.device).manual_seed(profiles.reseeded(5))
 sets = P.pick(laptop=40, gpu=400)
 size = dict(n_sets=sets, generator=g)
 size["grid"] = torch.logspace(0.3, 1.9, 33, dtype=torch.float64)
@@ -423,7 +423,7 @@ plt.show()
 names = ["shirt", "pullover", "dress"], ["T-shirt", "coat", "trouser"]
 names = list(zip(*names))
 nets, n_resamples = P.pick(laptop=5, gpu=10), P.pick(laptop=30, gpu=100)
-g = torch.Generator().manual_seed(6)
+g = torch.Generator().manual_seed(profiles.reseeded(6))
 grid = torch.logspace(0, np.log10(60), P.grid, dtype=torch.float64)
 size = dict(n_resamples=n_resamples, grid=grid, generator=g)
 pairs = study.train_pairs(names, P, n_networks=nets)
@@ -509,7 +509,7 @@ study.price_table(shown, paid)
 # With more features than samples and no ridge, the head fits every sample exactly, and weighting an error of zero changes nothing:
 
 # %% tags=["nbval-check-output"]
-g = torch.Generator().manual_seed(7)
+g = torch.Generator().manual_seed(profiles.reseeded(7))
 wide = simulation.draw(1, 50, 80, prior=0.2, snr=1.0, generator=g)
 ratios = torch.tensor([1.0, 100.0])
 coef, intercept = solve_ratio_heads(wide.X, wide.y, ratios)

@@ -91,7 +91,7 @@ def toy(counts, rng):
     return np.stack([core, nuisance], 1), groups
 
 
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(profiles.reseeded(0))
 test_X, test_g = toy([2000] * 4, rng)
 panels = {}
 for name, counts in (
@@ -204,7 +204,7 @@ theory = 2 * np.log(corr / (1 - corr))
 n_sets, n = P.pick(laptop=20, gpu=100), 20_000
 fitted = np.zeros((n_sets, len(corr)))
 for s, k in np.ndindex(fitted.shape):
-    rng = np.random.default_rng([s, k])
+    rng = np.random.default_rng([profiles.reseeded(s), k])
     agree = round(n / 2 * corr[k])
     X, g = toy([agree, n // 2 - agree, n // 2 - agree, agree], rng)
     X[:, 1] = g % 2
@@ -232,7 +232,7 @@ share, val = P.pick(laptop=(0.5, 0.8), gpu=(1.0, 1.0))
 full, world, drawn = P.data == "full", {}, {}
 for name, w in spurious.WORLDS.items():
     world[name] = w.scaled(share, val=val)
-    g = torch.Generator().manual_seed(0)
+    g = torch.Generator().manual_seed(profiles.reseeded(0))
     drawn[name] = spurious.draw(world[name], full=full, generator=g)
     for split, counts in world[name].counts.items():
         print(f"{name:6} {split:6}", *(f"{c:6}" for c in counts))

@@ -84,3 +84,22 @@ def current(name: str | None = None) -> Profile:
     if name == "paper":
         return Profile("paper", _accelerator(), 20, 90, 96, "full")
     raise ValueError(f"unknown profile {name!r}: expected one of {', '.join(PROFILES)}")
+
+
+def reseeded(seed: int) -> int:
+    """The seed that a run uses for `seed`: the same, or one of a fresh set.
+
+    ``$TAILWISE_RESEED`` names the set, a whole number; 0, as if unset, is the book's
+    own. Sets do not overlap for seeds below ten million.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a whole number from 0 to 400.
+    """
+    given = os.environ.get("TAILWISE_RESEED") or "0"
+    if not (given.isdecimal() and int(given) <= 400):
+        raise ValueError(
+            f"TAILWISE_RESEED is {given!r}: expected a whole number from 0 to 400"
+        )
+    return seed + int(given) * 10_000_019

@@ -17,6 +17,7 @@ from torch import Tensor
 from tailwise.compat import import_torchvision
 from tailwise.data.assets import cache_dir
 from tailwise.files import write_whole
+from tailwise.profiles import reseeded
 
 FILE = "cifar100.safetensors"
 SPLITS = ("train", "test")
@@ -95,7 +96,7 @@ def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:
     """CIFAR-100-LT: class 0 is the most frequent; the seed chooses the images."""
     train, test = map(load_split, SPLITS)
     counts = long_tailed_counts(n_max, len(train.names), ratio)
-    g, rows = torch.Generator().manual_seed(seed), []
+    g, rows = torch.Generator().manual_seed(reseeded(seed)), []
     for c, count in enumerate(counts.tolist()):
         mine = (train.labels == c).nonzero()[:, 0]
         if count > len(mine):

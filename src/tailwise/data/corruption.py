@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tailwise.data import fashion
+from tailwise.profiles import reseeded
 
 SEVERITIES = (0.0, 0.15, 0.3, 0.45, 0.65, 0.9)  # noise s.d. on pixels in [0, 1]
 PIXEL_MEAN, PIXEL_SD = 0.2860, 0.3530
@@ -103,7 +104,9 @@ class Draw:
 
 
 def _generator(*key: int) -> torch.Generator:
-    state = np.random.SeedSequence(key[0], spawn_key=key[1:]).generate_state(1)
+    state = np.random.SeedSequence(reseeded(key[0]), spawn_key=key[1:]).generate_state(
+        1
+    )
     return torch.Generator().manual_seed(int(state[0]))
 
 

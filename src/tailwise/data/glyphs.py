@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tailwise.data import assets
 from tailwise.data.glyph_corruption import corrupt
+from tailwise.profiles import reseeded
 
 GLYPHS, ATLAS = assets.ASSETS / "glyphs", "glyphs.npz"
 SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
@@ -186,7 +187,9 @@ def long_tail(n_classes: int, n_max: int, imbalance_ratio: float) -> Tensor:
 
 
 def _generator(*key: int) -> torch.Generator:
-    state = np.random.SeedSequence(key[0], spawn_key=key[1:]).generate_state(1)
+    state = np.random.SeedSequence(reseeded(key[0]), spawn_key=key[1:]).generate_state(
+        1
+    )
     return torch.Generator().manual_seed(int(state[0]))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise.data import fashion
+from tailwise.profiles import reseeded
 
 MAJORITY = ("trouser", "bag", "ankle boot")
 MINORITY = ("dress", "sandal", "sneaker")
@@ -73,7 +74,7 @@ def draw(
             raise ValueError(f"{name} is {n}: expected 1 to {most} images of a class")
     X, V = [], []
     for seed in seeds:
-        g = torch.Generator().manual_seed(seed)
+        g = torch.Generator().manual_seed(reseeded(seed))
         mixed = [r[torch.randperm(len(r), generator=g)] for r in rows]
         picked = torch.cat([r[:n] for r, n in zip(mixed, sizes)])
         X.append(_pixels(train.images[picked]))

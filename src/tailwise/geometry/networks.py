@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tailwise.data.imbalance import Task
 from tailwise.geometry import theory
 from tailwise.geometry.ufm import Config, Loss
+from tailwise.profiles import reseeded
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Body(nn.Module):
         self.S, self.K, self.norm = len(seeds), K, norm
         self.weights, self.shifts = nn.ParameterList(), nn.ParameterList()
         self.gains, self.running = nn.ParameterList(), nn.ParameterList()
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        generators = [torch.Generator().manual_seed(reseeded(seed)) for seed in seeds]
         for d, f in zip(sizes, sizes[1:]):
             drawn = torch.stack([torch.randn(f, d, generator=g) for g in generators])
             weight = (2 / d) ** 0.5 * drawn.repeat_interleave(K, 0)
@@ -142,7 +143,11 @@ class _Program:
         self.loss = Loss(task.counts.expand(K, k), configs)
         self.body = Body(task.seeds, K, (d, *recipe.widths), recipe.ordinary).to(like)
         start = [
-            torch.randn(k, f, generator=torch.Generator().manual_seed(seed + 1_000_000))
+            torch.randn(
+                k,
+                f,
+                generator=torch.Generator().manual_seed(reseeded(seed + 1_000_000)),
+            )
             for seed in task.seeds
         ]
         small = f**-0.5 * (1.0 if recipe.ordinary else 0.1)
@@ -252,7 +257,9 @@ def train(
         raise ValueError(f"batch_size is {size}: the last of {n} images is left alone")
     program = _Program(task, tuple(configs.values()), recipe)
     optimizer, schedule = program.optimizer(recipe.epochs * math.ceil(n / size))
-    generators = [torch.Generator().manual_seed(s + 2_000_000) for s in task.seeds]
+    generators = [
+        torch.Generator().manual_seed(reseeded(s + 2_000_000)) for s in task.seeds
+    ]
     stops = tuple(round(recipe.epochs * i / checks) for i in range(1, checks + 1))
     found, first = [], torch.arange(len(task.seeds)).unsqueeze(-1)
     for epoch in range(1, recipe.epochs + 1):

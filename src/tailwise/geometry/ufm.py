@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from tailwise.geometry import theory
+from tailwise.profiles import reseeded
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,9 @@ class _Descent:
 def _start(configs: Sequence[Config], k: int, d: int, like: Tensor) -> Tensor:
     """First parameters [B, 2, k, d]."""
     drawn = {
-        seed: torch.randn(2, k, d, generator=torch.Generator().manual_seed(seed))
+        seed: torch.randn(
+            2, k, d, generator=torch.Generator().manual_seed(reseeded(seed))
+        )
         for seed in {c.seed for c in configs}
     }
     return torch.stack([c.init * drawn[c.seed].to(like) for c in configs])

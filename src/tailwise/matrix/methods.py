@@ -19,6 +19,7 @@ from tailwise.matrix.worlds import World
 from tailwise.methods.dfr import balanced_rows
 from tailwise.methods.losses import inverse_frequency, log_priors
 from tailwise.methods.weighted import WeightedHead
+from tailwise.profiles import reseeded
 
 RIDGES = (1e-3, 1e-2, 1e-1)
 SHIFTS = tuple(np.linspace(-1, 3, 17).tolist())
@@ -166,7 +167,7 @@ def subsets(cells: Tensor, n_subsets: int, *, seed: int = 0) -> Tensor:
     smallest = min(np.unique(row, return_counts=True)[1].min() for row in labels)
     found = []
     for s, row in enumerate(labels):
-        rng = np.random.default_rng((seed, s))
+        rng = np.random.default_rng((reseeded(seed), s))
         draws = (balanced_rows(row, rng, per_group=smallest) for _ in range(n_subsets))
         found.append(np.stack(list(draws)))
     return torch.from_numpy(np.stack(found)).to(cells.device)

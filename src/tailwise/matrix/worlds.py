@@ -13,7 +13,7 @@ from tailwise.data import corruption, glyphs, imbalance, spurious
 from tailwise.models import experts as pretrained
 from tailwise.models.pretrained import pretrained_body
 from tailwise.models.resnet import SmallResNet, folded
-from tailwise.profiles import Profile
+from tailwise.profiles import Profile, reseeded
 
 BANDS = ("frequent third", "middle third", "rare third")
 
@@ -133,7 +133,7 @@ def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> Wo
 
     seeds = []
     for seed in range(n_seeds):
-        g = torch.Generator().manual_seed(seed)
+        g = torch.Generator().manual_seed(reseeded(seed))
         drawn = spurious.draw(small, full=P.data == "full", generator=g)
         seeds.append([embedded(getattr(drawn, s)) for s in ("train", "val", "test")])
     parts = stacked(seeds)

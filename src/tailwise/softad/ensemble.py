@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tailwise.methods import risk
+from tailwise.profiles import reseeded
 from tailwise.softad import networks
 from tailwise.softad.networks import Architecture, Batch, Batches, Gradients, Params
 
@@ -284,7 +285,9 @@ def train(
         part = slice(start, start + size)
         groups = group if group is None else group[part]
         data = Batches(architecture, X[part], y[part], groups, n_groups)
-        generators = [torch.Generator().manual_seed(seed + s) for s in range(S)[part]]
+        generators = [
+            torch.Generator().manual_seed(reseeded(seed + s)) for s in range(S)[part]
+        ]
         program = _Program(data, methods, generators, q[part], q_step)
         optimizer = torch.optim.SGD(
             [program.flat], lr, momentum, weight_decay=weight_decay, fused=True

@@ -14,6 +14,7 @@ from tailwise.data import corruption
 from tailwise.ledger.claims import Ledger
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import Estimate, estimate
+from tailwise.profiles import reseeded
 from tailwise.softad import ensemble, views
 from tailwise.softad.ensemble import Method
 from tailwise.softad.views import Dashboard
@@ -338,7 +339,7 @@ def run_toy(hard: float, n_seeds: int, methods: Sequence[Method] = TOY) -> Toy:
     def draw(n: int, seed: int) -> list[Tensor]:
         each = [
             corruption.rotated_gaussians(
-                hard, n, generator=torch.Generator().manual_seed(seed + s)
+                hard, n, generator=torch.Generator().manual_seed(reseeded(seed + s))
             )
             for s in range(n_seeds)
         ]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tailwise.data import fashion, spurious
 from tailwise.models import resnet
 from tailwise.models.pretrained import pretrained_body
+from tailwise.profiles import reseeded
 from tailwise.training import cache, loop
 
 METHODS = ("ERM", "group-balanced sampling", "group DRO", "balanced data")
@@ -78,7 +79,7 @@ def group_balanced(images: spurious.Images, seed: int) -> spurious.Images:
     """As many images, drawn once, so that the groups that occur are equally likely."""
     counts = images.group.bincount(minlength=4).double()
     chance = (1 / counts)[images.group]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(reseeded(seed))
     rows = torch.multinomial(chance, len(images), True, generator=generator)
     return images.take(rows)
 
@@ -94,7 +95,7 @@ def fit(recipe: Recipe, splits: spurious.Splits) -> tuple[resnet.SmallResNet, bo
     if recipe.method not in METHODS:
         raise ValueError(f"unknown method {recipe.method!r}: expected one of {METHODS}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(reseeded(recipe.seed))
         model = resnet.SmallResNet(2)
     if recipe.pretrained:
         model.body.load_state_dict(pretrained_body(), strict=False)
@@ -122,7 +123,7 @@ def _train(model: resnet.SmallResNet, recipe: Recipe, splits: spurious.Splits) -
         _layout(images.x, recipe.device),
         images.group.to(recipe.device),
         epochs=recipe.epochs,
-        generator=torch.Generator().manual_seed(recipe.seed),
+        generator=torch.Generator().manual_seed(reseeded(recipe.seed)),
         batch_size=96,
         lr=2e-3,
         loss=loss,

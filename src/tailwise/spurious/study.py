@@ -15,6 +15,7 @@ from tailwise.methods.afr import AutomaticFeatureReweighting
 from tailwise.methods.dfr import DeepFeatureReweighting
 from tailwise.methods.linear_head import threshold_shift
 from tailwise.metrics import Estimate, estimate, group_accuracies
+from tailwise.profiles import reseeded
 from tailwise.spurious.networks import SETS, Embedded, Recipe, embed, fit
 from tailwise.spurious.reports import Head, Report, Sparsity, own_head, report, sparsity
 from tailwise.training import loop
@@ -61,7 +62,7 @@ def refitted(
     **options,
 ) -> tuple[Head, DeepFeatureReweighting]:
     """DFR, with its options, on held-out features scaled by the training embeddings."""
-    estimator = DeepFeatureReweighting(random_state=seed, **options)
+    estimator = DeepFeatureReweighting(random_state=reseeded(seed), **options)
     estimator.fit(
         features,
         images.y.numpy(),
@@ -128,7 +129,7 @@ def run_seed(recipe: Recipe, *, scratch: bool = False) -> SeedRun:
     splits = spurious.draw(
         recipe.world,
         full=recipe.full,
-        generator=torch.Generator().manual_seed(recipe.seed),
+        generator=torch.Generator().manual_seed(reseeded(recipe.seed)),
     )
     trained = []
 
@@ -187,7 +188,7 @@ def joined(a: spurious.Images, b: spurious.Images) -> spurious.Images:
 
 def tune_group_dro(recipe: Recipe, steps: Sequence[float]) -> dict[float, float]:
     """Worst-group accuracy on validation data for each step size of group DRO."""
-    generator = torch.Generator().manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(reseeded(recipe.seed))
     splits = spurious.draw(recipe.world, full=recipe.full, generator=generator)
     val, found = splits.val, {}
     x = val.x.to(recipe.device, memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ from torch import nn
 
 from tailwise.data.assets import ASSETS
 from tailwise.files import checkout, file_hash, write_whole
+from tailwise.profiles import reseeded
 
 
 def folder() -> Path:
@@ -34,6 +35,8 @@ def key(settings: dict, sources: Sequence[ModuleType]) -> str:
     files = [Path(module.__file__) for module in sources]
     code = file_hash(*files, ASSETS / "SHA256SUMS")
     release = torch.__version__.partition("+")[0]
+    if fresh := reseeded(0):
+        settings = settings | {"reseeded": fresh}
     text = json.dumps([settings, code, release], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from tailwise.profiles import reseeded
+
 
 def generator_for(seed: int, *purpose: str) -> torch.Generator:
     """Random numbers for one purpose; those of other purposes do not move them."""
-    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
+    digest = hashlib.sha256(repr((reseeded(seed), *purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:6], "big"))
 
 

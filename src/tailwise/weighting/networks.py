@@ -18,7 +18,7 @@ from tailwise.methods.weighted import (
     effective_ratio,
 )
 from tailwise.models.cnn import SmallCNN
-from tailwise.profiles import Profile
+from tailwise.profiles import Profile, reseeded
 from tailwise.training import loop
 
 
@@ -78,7 +78,7 @@ def frozen_pair(
             raise ValueError(
                 f"unknown class {name!r}: expected one of {fashion.CLASSES}"
             )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(reseeded(seed))
     labels = [fashion.CLASSES.index(name) for name in (minority, majority)]
     train = [_images("train", label, profile) for label in labels]
     order = [torch.randperm(len(images), generator=generator) for images in train]
@@ -90,7 +90,7 @@ def frozen_pair(
 
     devices = [0] if profile.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.manual_seed(reseeded(seed))
         model = SmallCNN(2, channels=8)
         model.to(profile.device, memory_format=torch.channels_last)  # the faster way
         loop.train(

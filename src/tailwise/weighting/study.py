@@ -11,7 +11,7 @@ from tailwise.methods import equal_error
 from tailwise.methods.solvers import solve_logistic_heads
 from tailwise.methods.weighted import WeightedHead
 from tailwise.metrics import Estimate, bootstrap, estimate
-from tailwise.profiles import Profile
+from tailwise.profiles import Profile, reseeded
 from tailwise.weighting import simulation
 from tailwise.weighting.networks import (
     FrozenPair,
@@ -292,7 +292,7 @@ def multiclass_accuracies(
     -------
     ndarray [n_sets, 2]
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(reseeded(seed))
     means = 2.0 * np.eye(n_classes, d)
     share = np.linspace(1, 3, n_classes)
     counts = np.round(n * share / share.sum()).astype(int)
