@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-BROWSER := tests/browser/node_modules/.package-lock.json
 WORKERS ?= 2
 PORT ?= 8000
 
@@ -43,15 +42,11 @@ bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room 
 test: export TAILWISE_PROFILE = laptop
 test: export TAILWISE_RESULTS = $(CURDIR)/_build/test-results
 test: export OMP_NUM_THREADS = 1
-test: setup $(BROWSER)  ## lint, build the HTML, run every test and every notebook
+test: setup  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m tools.book.stage --executed
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
-
-$(BROWSER): tests/browser/package-lock.json
-	@npm ci --prefix tests/browser --silent --no-audit --no-fund && touch $@ || \
-	  echo "npm could not install the browser tests: they will be skipped"
+	@$(PY) -m pytest -n $(WORKERS) --dist loadscope
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync

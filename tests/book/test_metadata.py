@@ -44,6 +44,8 @@ def conda_faults(root: Path) -> list[str]:
         ours.add(requirement.replace(name, CONDA_NAMES.get(name, name), 1))
     conda = yaml.safe_load((root / "environment.yml").read_text("utf-8"))
     theirs = {line for line in conda["dependencies"] if isinstance(line, str)}
+    (by_pip,) = (d["pip"] for d in conda["dependencies"] if isinstance(d, dict))
+    theirs |= {line for line in by_pip if not line.startswith("--")}
     only = [f"only in pyproject.toml: {line}" for line in sorted(ours - theirs)]
     return only + [f"only in environment.yml: {x}" for x in sorted(theirs - ours)]
 

@@ -1,52 +1,57 @@
 """Every page in a real browser: in light, in dark, and at the width of a phone."""
 
 import re
-from pathlib import Path
 
-import driver
 import pytest
-from driver import HTML
+from built import HTML, give_up
+from looks import MODES, built_pages, look, served
 
 from tools.book.layout import ROOT
 
 PAGES = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
-MODES = ("light", "dark", "phone")
 # Uncompressed, all assets counted: about 2.2 MB on a page with formulas, and figures.
 HEAVIEST_PAGE = 4e6
 
 
-def drive(html: Path) -> dict:
-    """What the browser met: page -> mode -> {"faults", "bytes", "found"}."""
-    needs = {"the site, make html": html / "searchindex.js"}
-    return driver.run("drive.mjs", html=html, needs=needs, seconds=900)
+@pytest.fixture(scope="class")
+def seen(browser, request):
+    """Look at a page of the book in the mode of a class."""
+    if not (HTML / "searchindex.js").exists():
+        give_up(f"not here: {HTML} (make html)")
+    context = browser.new_context(**MODES[request.cls.mode])
+    with served(HTML) as origin:
+        addresses = built_pages(HTML)
+        yield lambda name: look(context, origin, addresses[name], request.cls.mode)
+    context.close()
 
 
-def faults(visit: dict) -> list[str]:
-    """One line for each fault, which starts with its kind."""
-    kinds = visit["faults"].items()
-    return [f"{kind}: {fault}" for kind, found in kinds for fault in found]
+class Pages:
+    """All pages in one mode; a class each, so that two processes can share them."""
+
+    mode: str
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_page_is_light_and_has_no_fault(self, seen, page):
+        found = seen(page)
+        assert not found["faults"], "\n".join(found["faults"])
+        assert found["bytes"] <= HEAVIEST_PAGE
+
+    def test_search_finds_chapter_1(self, seen):
+        found = seen("search")
+        assert not found["faults"], "\n".join(found["faults"])
+        assert "/book/chapters/1_loss_weighting.html" in found["found"]
 
 
-@pytest.fixture(scope="module")
-def visits() -> dict:
-    return drive(HTML)
+class TestLight(Pages):
+    mode = "light"
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("page", [*PAGES, "search"])
-def test_page_has_no_fault(visits, page, mode):
-    assert page in visits, "in the table of contents, but not built"
-    found = faults(visits[page][mode])
-    assert not found, "\n".join(found)
+class TestDark(Pages):
+    mode = "dark"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_light(visits, page):
-    assert visits[page]["light"]["bytes"] <= HEAVIEST_PAGE
-
-
-def test_search_finds_chapter_1(visits):
-    assert "/book/chapters/1_loss_weighting.html" in visits["search"]["light"]["found"]
+class TestPhone(Pages):
+    mode = "phone"
 
 
 FAULTY = """<!doctype html><html lang="en"><meta charset="utf-8">
@@ -61,19 +66,18 @@ FAULTY = """<!doctype html><html lang="en"><meta charset="utf-8">
 """
 
 
-def test_planted_faults_are_found(tmp_path):
+@pytest.mark.parametrize("mode", MODES)
+def test_planted_faults_are_found(tmp_path, browser, mode):
     """Each check can fail; else a page without faults would say nothing."""
     dot = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
-    results = '<div id="search-results"><p class="search-summary">none</p></div>'
-    for name, text in {
-        "faulty.html": FAULTY,
-        "dot.svg": dot,
-        "search.html": results,
-        "searchindex.js": 'Search.setIndex({"docnames":["faulty"]})',
-    }.items():
-        (tmp_path / name).write_text(text, "utf-8")
-    visits = drive(tmp_path)["faulty"]
-    everywhere = {
+    (tmp_path / "faulty.html").write_text(FAULTY, "utf-8")
+    (tmp_path / "dot.svg").write_text(dot, "utf-8")
+    context = browser.new_context(**MODES[mode])
+    with served(tmp_path) as origin:
+        found = look(context, origin, "/faulty.html", mode)["faults"]
+    context.close()
+    cut = set() if mode == "phone" else {"code or formula cut off"}
+    assert {line.partition(":")[0] for line in found} == cut | {
         "accessibility",
         "console error",
         "image without alt text",
@@ -81,8 +85,4 @@ def test_planted_faults_are_found(tmp_path):
         "request that leaves the book",
         "wider than the window",
     }
-    for mode in MODES:
-        cut = set() if mode == "phone" else {"code or formula cut off"}
-        found = faults(visits[mode])
-        assert {line.partition(":")[0] for line in found} == everywhere | cut
-        assert any("color-contrast" in line for line in found)
+    assert any("color-contrast" in line for line in found)

@@ -1,51 +1,13 @@
-"""The explorer's JavaScript against Python, and what its page needs."""
+"""The explorer of chapter 5 as a piece of a page; `tests/browser` runs it."""
 
-import itertools
-import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
 from IPython.display import HTML
 
-from tailwise.geometry.explorer import ROWS, explorer, page, source
+from tailwise.geometry.explorer import ROWS, explorer, page
 from tailwise.geometry.theory import step_blocks
-
-SETTINGS = list(
-    itertools.product(
-        [(2, 2), (5, 5), (8, 2), (2, 8), (30, 70)],
-        [1, 1.1, 10, 1000],
-        [-1.5, -0.35, 0, 0.25, 0.5, 1.5],
-        ["ldt", "cdt"],
-    )
-)
-
-
-def in_javascript(expression: str) -> list:
-    if not (node := shutil.which("node")):
-        pytest.skip("not here: node")
-    script = f"{source('js')}\nconst given = {json.dumps(SETTINGS)};"
-    script += f"\nconsole.log(JSON.stringify({expression}));"
-    run = subprocess.run(
-        [node, "-"], input=script, capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
-def test_javascript_equals_python():
-    call = "given.map(([k, R, gamma, kind]) => stepBlocks(...k, R, gamma, kind))"
-    found = in_javascript(call)
-    for (k, ratio, gamma, kind), blocks in zip(SETTINGS, found, strict=True):
-        for name, b in zip("WH", step_blocks(*k, ratio, gamma, kind)):
-            expected = {
-                row: getattr(b, attribute).item()
-                for row, (_, attribute) in ROWS.items()
-            }
-            # Differences of numbers up to a thousand times larger lose three digits.
-            assert blocks[name] == pytest.approx(expected, rel=1e-11, abs=1e-12)
 
 
 class Tags(HTMLParser):
