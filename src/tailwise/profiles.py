@@ -9,7 +9,7 @@ import torch
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """Sizes that every chapter uses.
 
@@ -21,8 +21,6 @@ class Profile:
         A torch device. ``laptop`` always computes on the CPU.
     n_seeds : int
         Independent repetitions behind an interval.
-    epochs : int
-        Passes over the training data of a small network.
     grid : int
         Points on the grid of a one-dimensional sweep.
     data : str
@@ -32,7 +30,6 @@ class Profile:
     name: str
     device: str
     n_seeds: int
-    epochs: int
     grid: int
     data: str
 
@@ -78,11 +75,10 @@ def current(name: str | None = None) -> Profile:
     name = name or os.environ.get("TAILWISE_PROFILE")
     name = name or ("gpu" if torch.cuda.is_available() else "laptop")
     if name == "laptop":
-        return Profile("laptop", "cpu", 10, 15, 48, "subset")
-    if name == "gpu":
-        return Profile("gpu", _accelerator(), 20, 30, 96, "full")
-    if name == "paper":
-        return Profile("paper", _accelerator(), 20, 90, 96, "full")
+        return Profile(name=name, device="cpu", n_seeds=10, grid=48, data="subset")
+    if name in PROFILES:
+        place = _accelerator()
+        return Profile(name=name, device=place, n_seeds=20, grid=96, data="full")
     raise ValueError(f"unknown profile {name!r}: expected one of {', '.join(PROFILES)}")
 
 
