@@ -252,22 +252,6 @@ def test_leading_dimensions():
     assert theory.multipliers(counts, delta, "ldt").shape == (4, 3, 5, 5)
 
 
-def test_distances():
-    counts, delta = [30, 10, 5, 1], [1.0, 0.7, 0.4, 0.3]
-    gram_w, gram_h = predicted_grams(counts, delta, "cdt")
-    W, H = (torch.linalg.svd(gram) for gram in (gram_w, gram_h))
-    turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64)).Q[:4]
-    W, H = (U * S.sqrt() @ turn for U, S, _ in (W, H))  # any frame, any scale
-    for error in theory.distances(3 * W, H / 7, counts, delta, "cdt"):
-        assert error < 1e-12
-    errors = theory.distances(W, H, counts, [1] * 4, "ldt")
-    unit = [G / G.norm() for G in (gram_w, predicted_grams(counts, [1] * 4, "ldt")[0])]
-    assert errors[0].item() == pytest.approx((unit[0] - unit[1]).norm().item())
-    assert min(errors) > 0.05
-    with pytest.raises(ValueError, match=r"expected \[\.\.\., 4, d\]"):
-        theory.distances(W.T, H, counts, delta, "cdt")
-
-
 def test_mean_one_temperatures():
     delta = temperatures([50.0, 5, 5], 0.5, mean_one=True)
     assert delta.mean().item() == pytest.approx(1)

@@ -71,11 +71,11 @@ def test_members_equal_a_plain_loop(member):
     assert trained.log_loss[member, -1].item() == pytest.approx(
         math.log(loss), rel=1e-9
     )
-    error_w, error_h = theory.distances(
-        W, trained.H[member], COUNTS, trained.delta[member], MIXED[member].kind
-    )
-    assert trained.error_w[member, -1].item() == pytest.approx(error_w.item(), rel=1e-6)
-    assert trained.error_h[member, -1].item() == pytest.approx(error_h.item(), rel=1e-6)
+    limits = theory.predicted_grams(COUNTS, trained.delta[member], MIXED[member].kind)
+    pairs = zip((W, trained.H[member]), limits)
+    error_w, error_h = (theory.gram_error(v @ v.T, limit).item() for v, limit in pairs)
+    assert trained.error_w[member, -1].item() == pytest.approx(error_w, rel=1e-6)
+    assert trained.error_h[member, -1].item() == pytest.approx(error_h, rel=1e-6)
 
 
 def test_checks():

@@ -14,7 +14,6 @@ from tailwise.methods.losses import (
     LOSSES,
     adjusted_cross_entropy,
     asymmetric_loss,
-    effective_number,
     family_loss,
     inverse_frequency,
     knobs,
@@ -207,26 +206,6 @@ def test_inverse_frequency(power):
     assert np.dot(COUNTS, weights.numpy()) == pytest.approx(608, rel=1e-13)
 
 
-@pytest.mark.parametrize("beta", [0, 0.5, 0.99, 0.999999, 1 - 1e-15, 1])
-def test_effective_number(beta):
-    weights = effective_number(COUNTS, beta)
-    assert np.dot(COUNTS, weights.numpy()) == pytest.approx(608, rel=1e-13)
-    with mpmath.workdps(60):
-        exact = mpmath.mpf(beta)
-        raw = [(1 - exact**n) / (1 - exact) if exact < 1 else n for n in COUNTS]
-        expected = [float(raw[0] / r) for r in raw]
-    assert (weights / weights[0]).numpy() == pytest.approx(expected, rel=1e-12)
-
-
-def test_effective_number_has_two_limits():
-    uniform, inverse = torch.ones(4, dtype=torch.float64), inverse_frequency(COUNTS)
-    torch.testing.assert_close(effective_number(COUNTS, 0), uniform, **EXACT)
-    torch.testing.assert_close(effective_number(COUNTS, 1e-9), uniform, **EXACT)
-    torch.testing.assert_close(effective_number(COUNTS, 1), inverse, **EXACT)
-    close = effective_number(COUNTS, 1 - 1e-12)  # off by beta's n_max / 2 relative
-    torch.testing.assert_close(close, inverse, rtol=1e-9, atol=0)
-
-
 def test_knobs_of_counts():
     ratio = torch.tensor(COUNTS).double() / 500
     torch.testing.assert_close(temperatures(COUNTS, 0.5), ratio.sqrt(), **EXACT)
@@ -284,14 +263,6 @@ def test_asymmetric_loss_where_p_rounds_to_one(margin, dtype):
         (slope,) = torch.autograd.grad(loss, logits)
         assert loss.isfinite()
         assert slope.isfinite().all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_module(name):
-    logits, target = batch()
-    module = losses.FamilyLoss(name, COUNTS, **PARAMS[name], reduction="sum")
-    direct = family_loss(logits, target, COUNTS, name, **PARAMS[name], reduction="sum")
-    assert torch.equal(module(logits, target), direct)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -390,7 +361,6 @@ Z, Y = batch(4)
         (lambda: knobs("ldam", COUNTS, max_margin=-1), "max_margin is -1: expected 0"),
         (lambda: inverse_frequency([]), r"class_counts is \[0\]"),
         (lambda: inverse_frequency(COUNTS, math.nan), "power is nan"),
-        (lambda: effective_number(COUNTS, 1.1), "beta is 1.1: expected 0 to 1"),
         (lambda: asymmetric_loss(Z, Y, smoothing=1.2), "smoothing is 1.2"),
         (lambda: asymmetric_loss(Z, Y, gamma_pos=-1), "gamma_pos is -1"),
         (lambda: asymmetric_loss(Z, Y, gamma_neg=-1), "gamma_neg is -1"),

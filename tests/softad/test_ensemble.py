@@ -1,8 +1,6 @@
 """The batched program against one ordinary training loop per member."""
 
-import io
 import math
-import sys
 from dataclasses import replace
 
 import pytest
@@ -11,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tailwise.methods import risk
-from tailwise.softad.ensemble import Method, text_progress, train
+from tailwise.softad.ensemble import Method, train
 from tailwise.softad.networks import (
     ARCHITECTURES,
     Batches,
@@ -404,22 +402,6 @@ def test_a_climb_has_the_given_length_and_survives_a_flat_place():
     slope["a"][0, 1], slope["b"][0, 1] = 0, 0
     moved = climb(params, slope, torch.tensor([0.5, 0.5]))
     torch.testing.assert_close(norm(moved), torch.tensor([[0.5, 0.0]]))
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_the_progress_bar_is_for_terminals_only(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", screen := Terminal())
-    text_progress(1, 2)
-    text_progress(2, 2)
-    assert "1/2" in screen.getvalue()
-    assert screen.getvalue().endswith("2/2\n")
-    monkeypatch.setattr(sys, "stderr", file := io.StringIO())
-    text_progress(1, 2)
-    assert file.getvalue() == ""
 
 
 X, Y, GROUP = data("linear")

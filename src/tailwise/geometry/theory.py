@@ -192,19 +192,6 @@ def gram_error(measured: Tensor, predicted: Tensor) -> Tensor:
     return norm(unit[0] - unit[1])
 
 
-def distances(W: Tensor, H: Tensor, class_counts: Array, delta: Array, kind: str):
-    """`gram_error` of trained W, and that of the class means H, both ``[..., k, d]``.
-
-    The class means of a network are to be centred first, see `null_direction`.
-    """
-    gram_w, gram_h = predicted_grams(class_counts, delta, kind)
-    k = gram_w.shape[-1]
-    if W.shape[-2] != k or H.shape[-2:] != W.shape[-2:]:
-        shapes = tuple(W.shape), tuple(H.shape)
-        raise ValueError(f"W, H have shapes {shapes}: expected [..., {k}, d] for both")
-    return gram_error(W @ W.mT, gram_w), gram_error(H @ H.mT, gram_h)
-
-
 @dataclass(frozen=True)
 class Blocks:
     """Vectors of majority and minority classes, in a few numbers ``[...]`` each.

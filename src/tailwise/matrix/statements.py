@@ -70,33 +70,3 @@ def parse(text: str) -> list[Statement]:
         parts = match.groupdict()
         found.append(Statement(**parts | {"bound": float(parts["bound"])}))
     return found
-
-
-def faults(text: str, record: Record) -> list[str]:
-    """What is wrong with the statements of a text."""
-    try:
-        statements = parse(text)
-    except ValueError as error:
-        return [str(error)]
-    found = []
-    for statement in statements:
-        try:
-            if not statement.holds(record):
-                found.append(f"{statement}: measured {statement.measured(record)}")
-        except ValueError as error:
-            found.append(f"{statement}: {error}")
-    return found
-
-
-def bare_sentences(text: str, *, after: str, before: str) -> list[str]:
-    """Lines between two headings that state something without a statement.
-
-    Sources have one sentence a line; headings, tables and HTML state nothing.
-    """
-    lines = text.splitlines()
-    for heading in (after, before):
-        if heading not in lines:
-            raise ValueError(f"no heading {heading!r} in the text")
-    body = lines[lines.index(after) + 1 : lines.index(before)]
-    says = [line for line in body if line.strip() and line[0] not in "#|<"]
-    return [line for line in says if not SPAN.search(line)]

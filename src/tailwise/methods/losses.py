@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from numbers import Real
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 PerClass = Tensor | Sequence[float]  # one number per class, [k]; arrays work too
@@ -78,15 +78,6 @@ def inverse_frequency(class_counts: PerClass, power: float = 1.0) -> Tensor:
     """Weights ``∝ n_c^-power``, float64 [k], with mean one over the examples."""
     counts = _table("class_counts", class_counts)
     weights = (counts / counts.max()) ** -_number("power", power)
-    return weights * (counts.sum() / (counts @ weights))
-
-
-def effective_number(class_counts: PerClass, beta: float) -> Tensor:
-    """Weights ``∝ (1 - beta) / (1 - beta^n_c)`` (arXiv 1901.05555), scaled as above."""
-    counts = _table("class_counts", class_counts)
-    log_beta = math.log(_number("beta", beta, 0, 1) or math.ulp(0))
-    # expm1 keeps the digits of 1 - beta^n_c for beta near 1; the min is the limit at 1.
-    weights = -1 / torch.expm1(min(log_beta, -1e-99) * counts)
     return weights * (counts.sum() / (counts @ weights))
 
 
@@ -215,17 +206,6 @@ def family_loss(
         raise ValueError(f"class_counts is {list(counts.shape)}: expected {expected}")
     found = knobs(loss, counts, **params)
     return adjusted_cross_entropy(logits, target, **found | given)
-
-
-class FamilyLoss(nn.Module):
-    """`family_loss` as a module: ``FamilyLoss("ldt", counts, gamma=0.5)(z, y)``."""
-
-    def __init__(self, loss: str, class_counts: PerClass, **params):
-        super().__init__()
-        self.loss, self.class_counts, self.params = loss, class_counts, params
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return family_loss(logits, target, self.class_counts, self.loss, **self.params)
 
 
 def vs_loss(

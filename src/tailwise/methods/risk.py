@@ -274,17 +274,6 @@ def objective(losses: Tensor, rule: str, **params: float | Tensor) -> Tensor:
     return RULES[rule].risk(losses, *_checked(losses, rule, params))[0].mean(-1)
 
 
-def cvar_threshold(losses: Tensor, quantile: float | Tensor) -> Tensor:
-    """Threshold of CVaR [...]: the lower ``quantile``-quantile of each batch.
-
-    With ``count = (1 - quantile) n``, losses above it weigh ``1 / count`` and those
-    equal to it share the rest, also where count is a fraction. Derived, see chapter 3.
-    Parameters and errors as in `example_weights`.
-    """
-    columns = _checked(losses, "cvar", {"quantile": quantile})
-    return _cvar_tail(losses, *columns)[0].squeeze(-1)
-
-
 def chi2_threshold(losses: Tensor, radius: float | Tensor) -> Tensor:
     """Minimiser th of ``th + sqrt(1 + 2 radius) sqrt(mean relu(l - th)^2)`` [...].
 

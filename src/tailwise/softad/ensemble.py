@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -98,13 +97,6 @@ class Ensemble:
         self.architecture.check(X, len(self.diverged))
         parts = X.split(batch_size, 1)
         return torch.cat([self.architecture.forward(self.params, x) for x in parts], 2)
-
-
-def text_progress(done: int, total: int) -> None:
-    """Draw a bar on stderr where that is a terminal."""
-    if sys.stderr.isatty():
-        bar = f"\r{'█' * (30 * done // total):·<30} {done}/{total}"
-        print(bar, end="\n" * (done == total), file=sys.stderr, flush=True)
 
 
 class _Weights:
@@ -262,7 +254,7 @@ def train(
     q_step : float
         Step size of the group weights.
     progress : callable, optional
-        Called with (done, total) after each epoch, such as `text_progress`.
+        Called with (done, total) after each epoch.
     chunk : int, optional
         Train about so many members at once: whole seeds, at least one. Saves memory and
         changes results by rounding only.
