@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import sem
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from tailwise.metrics import Estimate, estimate, group_accuracies
+from tailwise.metrics import KINDS, Estimate, decide, estimate, group_accuracies
 
 # By hand: group "a" has 3 of 4 right, "b" 1 of 2, "c" 0 of 1.
 Y = [0, 0, 1, 1, 0, 1, 1]
@@ -83,3 +83,40 @@ def test_one_repetition_has_no_standard_error(values):
 
 def test_an_estimate_reads_well():
     assert str(Estimate(0.81234, 0.0115, 3)) == "0.8123 ± 0.0115"
+
+
+KEEPS = {
+    "at least": lambda x, bound: x >= bound,
+    "at most": lambda x, bound: x <= bound,
+    "agreement": lambda x, bound: abs(x) <= bound,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decision_is_that_of_every_number_in_the_interval(kind):
+    # In eighths, so that sums are exact and intervals often end at the bound.
+    numbers = np.arange(-16, 17) / 8
+    found = set()
+    for value, half, bound in np.random.default_rng(0).choice(numbers, (2000, 3)):
+        inside = np.linspace(value - abs(half), value + abs(half), 33)
+        keep = KEEPS[kind](inside, bound)
+        # An agreement reads the value's size only: zero may lie between the ends.
+        if kind == "agreement":
+            keep = abs(value) + (inside - value) <= bound
+        expected = "yes" if keep.all() else "open" if keep.any() else "no"
+        assert decide(value, abs(half), bound, kind) == expected
+        found.add(expected)
+    assert found == {"yes", "open", "no"}
+
+
+def test_a_number_that_is_not_finite_decides_nothing():
+    for value in (np.nan, np.inf, -np.inf):
+        assert {decide(value, 0.1, 0.0, kind) for kind in KINDS} == {"open"}
+    assert decide(1.0, np.nan, 0.0) == "open"
+    with pytest.raises(ValueError, match="unknown kind 'near': expected one of at"):
+        decide(1.0, 0.1, 0.0, "near")
+
+
+def test_the_interval_of_an_estimate_is_two_standard_errors():
+    e = estimate([[1.0, 4.0], [2.0, 4.0], [3.0, 7.0]])
+    np.testing.assert_array_equal(e.half, 2 * sem([[1, 4], [2, 4], [3, 7]]))

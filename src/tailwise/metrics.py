@@ -1,10 +1,14 @@
 """Named metrics: the definition is in the name."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+KINDS = ("at least", "at most", "agreement")
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,11 @@ class Estimate:
     mean: np.ndarray | float
     stderr: np.ndarray | float
     n: int
+
+    @property
+    def half(self) -> np.ndarray | float:
+        """Half of the interval, see `half_width`."""
+        return half_width(self.stderr)
 
     def __str__(self) -> str:
         return f"{self.mean:.4f} ± {self.stderr:.4f}"
@@ -82,6 +91,54 @@ def bootstrap(
     rows = np.random.default_rng(seed).integers(len(values), size=(n_boot, len(values)))
     drawn = [statistic(values[r]) for r in rows]
     return Estimate(float(statistic(values)), float(np.std(drawn)), len(values))
+
+
+def half_width(stderr: np.ndarray | float) -> np.ndarray | float:
+    """Half of the interval that decides: two standard errors."""
+    return 2 * stderr
+
+
+def decide(
+    value: float, half: float, bound: float, kind: str = "at least"
+) -> Literal["yes", "no", "open"]:
+    """Whether an effect keeps to a bound, as far as its interval can tell.
+
+    Parameters
+    ----------
+    value, half : float
+        The interval is ``value - half`` to ``value + half``, both ends included.
+    bound : float
+        The smallest or the largest effect, or the tolerance of an agreement.
+    kind : {"at least", "at most", "agreement"}
+        In an agreement the absolute value is at most the bound.
+
+    Returns
+    -------
+    {"yes", "no", "open"}
+        "yes" where the whole interval keeps to the bound, "no" where none of it does,
+        "open" where it covers the bound or the value is not finite.
+
+    Examples
+    --------
+    >>> decide(0.05, 0.02, 0.01), decide(0.05, 0.02, 0.06), decide(0.05, 0.02, 0.1)
+    ('yes', 'open', 'no')
+    >>> decide(0.05, 0.02, 0.1, "at most"), decide(-0.05, 0.02, 0.1, "agreement")
+    ('yes', 'yes')
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}: expected one of {', '.join(KINDS)}")
+    # Effect e and minimum m, signed so that a larger effect is on the bound's good
+    # side; for an agreement e = tolerance - |value| and m = 0.
+    if kind == "agreement":
+        effect, minimum = bound - abs(value), 0.0
+    else:
+        sign = 1.0 if kind == "at least" else -1.0
+        effect, minimum = sign * value, sign * bound
+    if not math.isfinite(effect):
+        return "open"
+    if effect - half >= minimum:
+        return "yes"
+    return "no" if effect + half < minimum else "open"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The ledger: what a paper claims, what a run measured, and the computed verdict."""
 
 import json
-import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import yaml
 from tailwise import profiles
 from tailwise.files import PACKAGE, checkout, write_whole
 from tailwise.ledger import provenance
-from tailwise.metrics import Estimate
+from tailwise.metrics import KINDS, Estimate, decide, half_width
 
 VERDICTS = (
     "reproduced",
@@ -21,7 +20,7 @@ VERDICTS = (
     "not testable here",
     "not recorded yet",
 )
-KINDS = ("at least", "at most", "agreement")
+JUDGED = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,11 @@ class Measurement:
     stderr: float = 0.0
     n: int = 1
     part: str | None = None
+
+    @property
+    def half(self) -> float:
+        """Half of the interval, see `tailwise.metrics.half_width`."""
+        return half_width(self.stderr)
 
 
 @dataclass(frozen=True)
@@ -161,20 +165,9 @@ def load(chapter: str) -> Chapter:
 
 
 def _judge(claim: Claim, measured: Measurement) -> str:
-    # Sign the number so that larger supports the claim, as in the ledger's table:
-    # effect e, minimum m; for an agreement e = tolerance - |difference| and m = 0.
-    if claim.kind == "agreement":
-        effect, minimum = claim.bound - abs(measured.value), 0.0
-    else:
-        sign = 1.0 if claim.kind == "at least" else -1.0
-        effect, minimum = sign * measured.value, sign * claim.bound
-    if measured.n < claim.seeds or not math.isfinite(effect):
+    if measured.n < claim.seeds:
         return "undecided"
-    if effect - 2 * measured.stderr >= minimum:
-        return "reproduced"
-    if effect + 2 * measured.stderr < minimum:
-        return "not reproduced"
-    return "undecided"
+    return JUDGED[decide(measured.value, measured.half, claim.bound, claim.kind)]
 
 
 def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> str:

@@ -101,7 +101,7 @@ def _rows(claim: Claim, runs: tuple[Run, ...]) -> list[dict]:
         found = []
         for m in measured:
             about = {"part": m.part or "", "value": m.value, "n": m.n}
-            about |= {"low": m.value - 2 * m.stderr, "high": m.value + 2 * m.stderr}
+            about |= {"low": m.value - m.half, "high": m.value + m.half}
             found.append(shared | about | where)
         found = found or [shared | empty | where]
         text = [(row["verdict"], *_numbers(row).values()) for row in found]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from tailwise.matrix.methods import METHODS, PLAIN
 from tailwise.matrix.run import METRICS, Record
-from tailwise.metrics import Estimate
+from tailwise.metrics import Estimate, decide
 from tailwise.plots import COLORS, INK, MARKERS
 
 BETTER, WORSE = "27, 138, 98", "196, 109, 12"  # green and orange of the book
@@ -19,7 +19,7 @@ LOW_IS_GOOD = ("ECE", "loss", "loss, calibrated")
 def mark(gain: Estimate, metric: str) -> str:
     """Better at two standard errors is "▲", worse is "▼", anything else "·"."""
     sign = -1 if metric in LOW_IS_GOOD else 1
-    if abs(gain.mean) <= 2 * gain.stderr:
+    if decide(gain.mean, gain.half, 0.0, "agreement") != "no":
         return "·"
     return "▲" if sign * gain.mean > 0 else "▼"
 
@@ -140,8 +140,8 @@ def price_plot(ax: Axes, record: Record, world: str, shown: dict[str, str]) -> A
         ax.errorbar(
             x.mean,
             y.mean,
-            xerr=2 * x.stderr,
-            yerr=2 * y.stderr,
+            xerr=x.half,
+            yerr=y.half,
             fmt=MARKERS[i % len(MARKERS)],
             color=colors[i % len(colors)],
             label=label,

@@ -9,17 +9,21 @@ and holds if the mean over seeds lies beyond the bound by two standard errors; w
 ``~`` it holds if the bound lies within two standard errors of the mean.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
 from tailwise.matrix.run import Record
-from tailwise.metrics import Estimate
+from tailwise.metrics import Estimate, decide
 
 SPAN = re.compile(r"`([^`\n]*·[^`\n]*)`")
 FORM = re.compile(
     r"(?P<world>[^·]+) · (?P<method>[^·−]+?)(?: − (?P<less>[^·−]+))? · "
     r"(?P<metric>[^·<>~]+) (?P<sign>[<>~]) (?P<bound>-?\d+(?:\.\d+)?)"
 )
+
+# What a number must not be for a statement to hold; "~" holds unless that is certain.
+REFUTED = {">": "at most", "<": "at least", "~": "agreement"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,9 @@ class Statement:
     def holds(self, record: Record) -> bool:
         """Whether the record bears it out at two standard errors."""
         e = self.measured(record)
-        off, slack = e.mean - self.bound, 2 * e.stderr
-        if self.sign == "~":
-            return bool(abs(off) <= slack)
-        return bool(off > slack if self.sign == ">" else -off > slack)
+        off = e.mean - self.bound
+        found = decide(off, e.half, 0.0, REFUTED[self.sign])
+        return math.isfinite(off) and (found == "no") == (self.sign != "~")
 
 
 def parse(text: str) -> list[Statement]:

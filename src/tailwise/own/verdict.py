@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from tailwise.metrics import decide
 from tailwise.own.pilot import Pilot
 
 METRICS = ("test mean", "balanced", "worst", "calibration error")
@@ -125,7 +126,7 @@ def gain_table(found: Pilot, by: str = "cell") -> pd.DataFrame:
     names = _units(found, by)[1]
     table = {
         name: [
-            f"{text} {'*' if abs(m) > h else ' '}"
+            f"{text} {'*' if decide(m, h, 0.0, 'agreement') == 'no' else ' '}"
             for text, m, h in zip(_texts(Interval(mean, half), "+"), mean, half)
         ]
         for name, mean, half in zip(names, e.mean.T, e.half.T)
@@ -212,7 +213,8 @@ def verdict(
     losers = [
         names[k]
         for k in range(len(size))
-        if k not in (rare, common) and e.mean[best, k] + e.half[best, k] < 0
+        if k not in (rare, common)
+        and decide(e.mean[best, k], e.half[best, k], 0.0) == "no"
     ]
     if losers:
         sentence += f" Also worse: {'; '.join(losers)}."
@@ -234,16 +236,13 @@ def _decide(gain, half, rise, smallest: float) -> tuple[str, str]:
     named = f"the smallest effect you named ({100 * smallest:g} points)"
     if rise <= 0:
         return "keep", "on the whole it is no better than the plain head."
-    if gain - half >= smallest:
-        return (
-            "use",
-            f"the gain is above {named}; whether others pay too much, you judge.",
-        )
-    if gain + half < smallest:
-        return "keep", f"the gain is below {named}."
-    return "undecided", (
-        f"the interval covers {named}: test more samples of the rarest."
-    )
+    above = f"the gain is above {named}; whether others pay too much, you judge."
+    covers = f"the interval covers {named}: test more samples of the rarest."
+    return {
+        "yes": ("use", above),
+        "no": ("keep", f"the gain is below {named}."),
+        "open": ("undecided", covers),
+    }[decide(gain, half, smallest)]
 
 
 def _change(mean: float, half: float) -> str:

@@ -46,7 +46,7 @@ def log_odds(ax: Axes, correlation: np.ndarray, fitted: np.ndarray) -> Axes:
     ax.plot(fine, 2 * np.log(fine / (1 - fine)), label="log odds ratio")
     e = estimate(fitted)
     style = dict(fmt="s", capsize=3, label="fitted")
-    ax.errorbar(correlation, e.mean, 2 * e.stderr, **style)
+    ax.errorbar(correlation, e.mean, e.half, **style)
     ax.set(xlabel="share of samples in which $a$ agrees with $y$")
     ax.set_ylabel("coefficient of the nuisance")
     ax.legend()
@@ -141,7 +141,7 @@ def threshold_against_dfr(
         ax.errorbar(
             np.arange(4) + 0.15 * (k - (len(methods) - 1) / 2),
             [e.mean for e in found],
-            [2 * e.stderr for e in found],
+            [e.half for e in found],
             fmt=marker,
             color=COLORS[color],
             mfc="none" if k % 2 else None,

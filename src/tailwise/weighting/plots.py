@@ -55,7 +55,7 @@ def error_curves(ax: Axes, run: SettingRun) -> Axes:
         ax.errorbar(
             run.grid[::3],
             e.mean[::3],
-            2 * e.stderr[::3],
+            e.half[::3],
             fmt=marker,
             ms=4,
             ls="none",
