@@ -21,7 +21,6 @@ from tailwise.matrix.run import (
     run_world,
 )
 from tailwise.methods import losses, risk
-from tailwise.methods.calibration import calibration_error
 from tailwise.metrics import group_accuracies
 from tailwise.profiles import current
 
@@ -298,17 +297,6 @@ def test_metrics_of_a_head(found):
         }
         for name, value in expected.items():
             assert numbers[name][s] == pytest.approx(value, abs=1e-6)
-
-
-def test_calibration_error_of_known_cases():
-    y = torch.zeros(100, dtype=torch.int64)
-    y[70:] = 1
-    odds = torch.tensor([0.7, 0.3]).log().expand(100, 2)
-    assert calibration_error(odds, y) == pytest.approx(0, abs=1e-6)
-    sure = torch.tensor([50.0, 0.0]).expand(100, 2)
-    assert calibration_error(sure, y) == pytest.approx(0.3, abs=1e-6)
-    with pytest.raises(ValueError, match="n_bins 0"):
-        calibration_error(odds, y, n_bins=0)
 
 
 # The worlds and the record

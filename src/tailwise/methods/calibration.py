@@ -1,9 +1,31 @@
 """Probabilities that mean something: one temperature, and the calibration error."""
 
 import math
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
+
+Bins = TypeVar("Bins", Tensor, np.ndarray)
+
+
+def confidence_bins(confidence: Tensor, hit: Tensor, *, n_bins: int) -> Tensor:
+    """Samples, summed confidence and hits ``[..., n_bins, 3]`` in bins of confidence.
+
+    Bins are of equal width from 0 to 1, sums in float64. `confidence` ``[..., n]`` is
+    the probability of the predicted class, `hit` ``[..., n]`` whether it is the label.
+    """
+    place = (confidence * n_bins).long().clamp_max(n_bins - 1)
+    columns = [x.double() for x in (torch.ones_like(hit), confidence, hit)]
+    empty = columns[0].new_zeros(*hit.shape[:-1], n_bins)
+    return torch.stack([empty.scatter_add(-1, place, x) for x in columns], -1)
+
+
+def error_of_bins(bins: Bins) -> Bins:
+    """Expected calibration error ``[...]`` from what `confidence_bins` returns."""
+    n, confidence, hits = (bins[..., k] for k in range(3))
+    return abs(confidence - hits).sum(-1) / n.sum(-1)
 
 
 def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = 15) -> Tensor:
@@ -21,10 +43,8 @@ def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = 15) -> Tensor:
         given = f"logits {list(logits.shape)}, y {list(y.shape)}, n_bins {n_bins}"
         raise ValueError(f"{given}: expected [..., n, k], [..., n] and at least 1")
     confidence, predicted = logits.softmax(-1).max(-1)
-    gap = confidence - (predicted == y).to(logits)
-    place = (confidence * n_bins).long().clamp_max(n_bins - 1)
-    sums = gap.new_zeros(*gap.shape[:-1], n_bins).scatter_add_(-1, place, gap)
-    return sums.abs().sum(-1) / gap.shape[-1]
+    bins = confidence_bins(confidence, predicted == y, n_bins=n_bins)
+    return error_of_bins(bins).to(logits)
 
 
 def fit_temperature(

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from tailwise.methods.calibration import confidence_bins, error_of_bins
 from tailwise.own import heads
 from tailwise.own.features import Features, sample
 from tailwise.own.heads import DFR, HEADS, OBJECTIVES, Setting
@@ -64,8 +66,7 @@ class Pilot:
     @property
     def calibration_error(self) -> np.ndarray:
         """Expected calibration error in ten equal bins, [S, M]."""
-        n, confidence, hits = np.moveaxis(self.bins, -1, 0)
-        return np.abs(confidence - hits).sum(-1) / n.sum(-1)
+        return error_of_bins(self.bins)
 
 
 def draw_splits(
@@ -216,10 +217,9 @@ def _test(head, data: Features, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         np.bincount(code[rows], hit) / np.bincount(code[rows])
         for code in (data.y, cell)
     )
-    confidence = probability.max(1)
-    place = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
-    bins = [np.bincount(place, w, N_BINS) for w in (None, confidence, hit)]
-    return by_class, by_cell, hit.mean(), np.stack(bins, -1)
+    sure = torch.from_numpy(probability.max(1)), torch.from_numpy(hit)
+    bins = confidence_bins(*sure, n_bins=N_BINS).numpy()
+    return by_class, by_cell, hit.mean(), bins
 
 
 def _summary(caught) -> list[str]:
