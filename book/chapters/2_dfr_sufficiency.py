@@ -311,7 +311,7 @@ contests = {
     "ch2.afr_close": ("AFR", "worst", "DFR"),
     "ch2.balance_before_place": ("DFR", "worst", order[5]),
 }
-study.enter(ledger, birds, contests)
+ledger.enter(*study.measured(birds, contests))
 
 # %% [markdown]
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
@@ -369,7 +369,7 @@ contests = {
     "ch2.still_susceptible/birds flips": ("DFR", "excess_flips"),
     "ch2.maps_move/birds": ("DFR", "object_share", "ERM"),
 }
-print(study.enter(ledger, birds, contests).to_string())
+print(ledger.enter(*study.measured(birds, contests)).to_string())
 numbers = ["swap_flips", "redraw_flips"]
 numbers += ["object_share", "object_floor"]
 study.table(birds, ["ERM", "DFR", "balanced data"], numbers)
@@ -411,12 +411,12 @@ for name, of in (("birds", birds), ("skin", skin)):
         f"ch2.mixed_neurons/{name}": ("DFR", "mixed_excess"),
     }
     print(name, study.over_seeds(of, "DFR", "mixed"), "mixed, of all")
-    print(study.enter(ledger, of, contests).to_string())
+    print(ledger.enter(*study.measured(of, contests)).to_string())
 contests = {
     "ch2.cancels": ("ERM", "attribute_size", "DFR"),
     "ch2.carries": ("DFR", "nuisance_weight", "ERM"),
 }
-print(study.enter(ledger, birds, contests).to_string())
+print(ledger.enter(*study.measured(birds, contests)).to_string())
 numbers = ["attribute_size", "nuisance_weight"]
 study.table(birds, ["ERM", "DFR"], numbers)
 
@@ -454,7 +454,7 @@ contests = {
 for part in ("train_prior", "test_mean"):
     claim = f"ch2.overall_falls/{part}"
     contests[claim] = ("ERM", f"accuracy_{part}", "DFR")
-found = study.enter(ledger, skin, contests)
+found = ledger.enter(*study.measured(skin, contests))
 ends = dict(start="DFR", number="lost_to_nuisance")
 repaired = study.share_of_gap(skin, "DFR, pasted group", **ends)
 ledger.record("ch2.manufactured_group", estimate(repaired))
@@ -490,7 +490,7 @@ contests = {
     "ch2.map_misleads": ("ERM", "nuisance_share", "DFR"),
     "ch2.maps_move/skin": ("DFR", "object_share", "ERM"),
 }
-print(study.enter(ledger, skin, contests).to_string())
+print(ledger.enter(*study.measured(skin, contests)).to_string())
 numbers = ["nuisance_effect", "nuisance_share"]
 numbers += ["nuisance_share_0", "empty_maps"]
 floor = study.over_seeds(skin, "DFR", "nuisance_floor")

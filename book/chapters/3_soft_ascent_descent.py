@@ -307,7 +307,7 @@ contests = {
     "ch3.double_step": ("ERM, double", worst),
     "ch3.step_size": ("SharpDRO, half", worst, "SharpDRO"),
 }
-found = study.enter(ledger, simple, contests)
+found = ledger.enter(*study.measured(simple, contests))
 e = study.difference(rare["mlp"], "SharpDRO", worst)
 ledger.record("ch3.sharpdro_mlp", e)
 print(f"mlp: SharpDRO less ERM at the worst severity {e}\n")
@@ -350,7 +350,7 @@ contests = {
     "ch3.calibrated_rest": ("released (frozen)", "scaled_cvar"),
 }
 print("differences of logs: -0.1 is 10 % less, -0.6 is 45 %")
-study.enter(ledger, rare, contests, log=True)
+ledger.enter(*study.measured(rare, contests, log=True))
 
 # %%
 average, balanced = "accuracy_average", "accuracy_balanced"
@@ -363,7 +363,7 @@ contests = {
         released, balanced, "SharpDRO",
     ),
 }  # fmt: skip
-study.enter(ledger, rare, contests)
+ledger.enter(*study.measured(rare, contests))
 
 # %% [markdown]
 # The tail and the spread fall strongly on all three models, and the norm ends below those of flooding and of SAM.
@@ -409,7 +409,7 @@ contests = {
     "ch3.aggregate": ("soft flood of CVaR", worst),
     "ch3.tail_not_needed": (released, worst, "soft flood of CVaR"),
 }
-study.enter(ledger, rare, contests)
+ledger.enter(*study.measured(rare, contests))
 
 # %%
 study.by_law(runs, everywhere, worst)
@@ -452,7 +452,7 @@ for warning in caught:
 contests = {
     "ch3.automatic_level": ("SoftAD, auto level", balanced),
 }
-found = study.enter(ledger, rare, contests)
+found = ledger.enter(*study.measured(rare, contests))
 for model, result in rare.items():
     k = result.labels.index("SoftAD, auto level")
     n, of = int(result.gave_up[:, k].sum()), len(result.gave_up)

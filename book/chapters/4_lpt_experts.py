@@ -240,7 +240,7 @@ parts = {
         )
     },
 }
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # Numbers are per cent, mean and one standard error over splits.
@@ -281,7 +281,7 @@ parts = {
     }
     for claim, (a, b, part) in contests.items()
 }
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # With the same loss, prompts and adapters cannot be told from a linear probe in all classes.
@@ -362,7 +362,7 @@ parts = {
     },
 }
 print(f"mean less the better expert, worst split: {every:+.3f}")
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # The mean of both experts is better than each of them in every group of classes, and on the unseen font.

@@ -187,7 +187,7 @@ by_start = {
     "embeddings": grid.error_h[:, -1].view(28, -1).median(0).values,
 }
 parts = {name: estimate(e.numpy()) for name, e in by_start.items()}
-board.enter(ledger, {"ch5.closed_form": parts})
+ledger.enter({"ch5.closed_form": parts})
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels against the exponent gamma, R is 10. Left: squared length ratio of LDT falls through 1 at one half, that of CDT near 0.6. Middle: the three cosines of LDT cross at one half. Right: those of CDT cross the dotted line at different places. Trained models lie on the curves, but those of two majority classes under CDT for positive gamma lie below."}}
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 3.2))
@@ -226,7 +226,7 @@ for R in ratios:
     least = geometry.gram_error(W, geometry.etf_gram(10)).min().item()
     ledger.record("ch5.cdt_never", least, part=f"R = {R}")
     print(f"CDT, R = {R}: never closer to the ETF than {least:.2f}")
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # Weighted and additively adjusted cross-entropy end where plain cross-entropy ends, whatever the random start.
@@ -389,7 +389,7 @@ parts = {
         name: distance(name, runs["R = 10, ordinary"]) for name in first
     },
 }
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # The networks stop short of the limit, and very near the exact solution *with their ridge*.
@@ -432,7 +432,7 @@ for claim, other in rivals.items():
 alone = study.gain(hundred["ordinary"], "LDT 1/2", "CE", 2)
 ledger.record("ch5.ldt_alone", alone)
 print(f"LDT alone, R = 100, ordinary, minority less CE: {alone}")
-board.enter(ledger, parts)
+ledger.enter(parts)
 
 # %% [markdown]
 # At $R=10$ everything but the negative exponent helps, the additive adjustment too, *although its limit is that of plain cross-entropy*.
@@ -458,7 +458,7 @@ plots.legend_above(figures.rebalanced(ax, runs))
 plt.show()
 
 # %%
-board.enter(ledger, study.contests(runs))
+ledger.enter(study.contests(runs))
 
 # %% [markdown]
 # Every way to change the trained classifier helps.

@@ -11,7 +11,7 @@ from tailwise.geometry import study, theory
 from tailwise.geometry.networks import FEATURES, Networks
 from tailwise.geometry.ridge import ridge_grams
 from tailwise.geometry.ufm import UFM, Config, Loss, train_ufm
-from tailwise.ledger import board, claims
+from tailwise.ledger import claims
 from tailwise.metrics import estimate
 from tailwise.profiles import current
 
@@ -507,7 +507,7 @@ def test_contests_are_parts_of_claims_of_the_chapter():
     names = ("R = 10", "R = 100", "R = 10, ordinary", "R = 100, ordinary")
     found = study.contests({name: made(i) for i, name in enumerate(names)})
     ledger = claims.Ledger("ch5", current())
-    board.enter(ledger, found)
+    ledger.enter(found)
     measured = ledger.to_record().measurements
     assert set(measured) == set(found)
     for claim, parts in found.items():

@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 from dataclasses import replace
-from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from tailwise import profiles
@@ -15,7 +15,6 @@ from tailwise.ledger import claims, provenance
 from tailwise.ledger.board import (
     ClaimTable,
     claim_box,
-    enter,
     headline,
     minutes,
     outcome,
@@ -481,20 +480,27 @@ def test_minutes_are_those_of_the_records(ledger):
     assert "gpu: not recorded yet" in text
 
 
-def test_each_part_of_a_claim_is_entered_and_shown():
-    kept = []
-    ledger = SimpleNamespace(record=lambda id, e, part: kept.append((id, part, e)))
+def test_each_part_of_a_claim_is_entered_and_shown(ledger):
     parts = {
-        "a": {"x": estimate([1.0, 2.0, 4.0]), "y": estimate([0.001, 0.002])},
-        "b": {"": estimate([-300.0, -100.0])},
+        "ch9.parts": {"left": estimate([1.0, 2.0, 4.0]), "right": estimate([0.1, 0.2])},
+        "ch9.plain": {"": estimate([-300.0, -100.0])},
     }
-    found = enter(ledger, parts)
+    found = ledger.enter(parts)
+    alone = Ledger("ch9")
     pairs = [(a, x, e) for a, each in parts.items() for x, e in each.items()]
-    assert kept == [(a, x or None, e) for a, x, e in pairs]
+    for claim, part, e in pairs:
+        alone.record(claim, e, part=part or None)
+    assert ledger.to_record().measurements == alone.to_record().measurements
     assert list(found.index) == [(a, x) for a, x, _ in pairs]
     assert found.index.names == ["claim", "part"]
-    for text, (_, _, e) in zip(found["measured"], pairs):
+    for text, (_, _, e) in zip(found["measured"], pairs, strict=True):
         mean, stderr = map(float, text.split(" ± "))
         # Four digits and two.
         assert mean == pytest.approx(e.mean, rel=1e-3)
         assert stderr == pytest.approx(e.stderr, rel=0.1)
+
+
+def test_who_shows_the_numbers_in_another_way_gets_that_table_back(ledger):
+    table = pd.DataFrame()
+    assert ledger.enter({"ch9.plain": {"": Estimate(0.75, 0.125, 7)}}, table) is table
+    assert set(ledger.to_record().measurements) == {"ch9.plain"}

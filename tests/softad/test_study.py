@@ -6,7 +6,6 @@ from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -293,43 +292,38 @@ def test_a_table_tells_the_fates_if_there_are_any():
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_each_part_of_a_claim_is_recorded_and_shown(log):
-    kept = []
-    ledger = SimpleNamespace(record=lambda id, e, part: kept.append((id, part, e)))
+def test_each_part_of_a_claim_is_measured_and_shown(log):
     results = {"linear": made(1), "cnn": made(2)}
     contests = {
         "a.tail": ("SoftAD", "loss_cvar"),
         "a.norm": ("ERM", "norm", "flooding"),
         "a.back": ("flooding", "norm", "ERM"),
     }
-    found = study.enter(ledger, results, contests, log=log)
-    assert kept == [
-        (claim, part, study.difference(result, *contest, log=log))
+    parts, found = study.measured(results, contests, log=log)
+    assert parts == {
+        claim: {
+            part: study.difference(result, *contest, log=log)
+            for part, result in results.items()
+        }
         for claim, contest in contests.items()
-        for part, result in results.items()
-    ]
+    }
     assert list(found.index) == ["SoftAD − ERM", "ERM − flooding", "flooding − ERM"]
     assert list(found.columns) == ["number", "linear", "cnn"]
     assert list(found["number"]) == [study.NAMES[n] for _, n, *_ in contests.values()]
-    shown = found[["linear", "cnn"]].to_numpy().ravel()
-    for text, (_, _, e) in zip(shown, kept):
-        assert text == f"{e.mean:+.3f} ± {e.stderr:.3f}"
-    # A contest the other way round changes its sign.
-    norm = {(id, part): e.mean for id, part, e in kept}
     for part in results:
-        assert norm["a.norm", part] == pytest.approx(-norm["a.back", part])
+        for text, each in zip(found[part], parts.values(), strict=True):
+            assert text == f"{each[part].mean:+.3f} ± {each[part].stderr:.3f}"
+        # A contest the other way round changes its sign.
+        there, back = (parts[claim][part].mean for claim in ("a.norm", "a.back"))
+        assert there == pytest.approx(-back)
 
 
-def test_what_is_entered_is_a_difference_of_the_values_themselves():
-    kept = {}
-    ledger = SimpleNamespace(record=lambda id, e, part: kept.update({part: e.mean}))
+def test_what_is_measured_is_a_difference_of_the_values_themselves():
     result = made()
     norm = torch.tensor([[2.0, 5.0, 0.0]]).expand(5, 3)
-    found = study.enter(
-        ledger, {"all": replace(result, norm=norm)}, {"a": ("SoftAD", "norm")}
-    )
-    assert kept == {"all": 3}
-    assert isinstance(found, pd.DataFrame)
+    results = {"all": replace(result, norm=norm)}
+    parts, _ = study.measured(results, {"a": ("SoftAD", "norm")})
+    assert parts["a"]["all"].mean == 3
 
 
 # Methods

@@ -634,17 +634,17 @@ def test_a_table_has_a_row_a_method(seeds):
             assert (mean, error) == pytest.approx((e.mean, e.stderr), abs=5.1e-4)
 
 
-def test_what_is_entered_is_recorded_and_shown(seeds):
-    kept = {}
-    ledger = SimpleNamespace(record=lambda id, e, part: kept.update({(id, part): e}))
-    contests = {"a.b": ("DFR", "worst"), "a.c/one": ("DFR", "group 1", "ERM")}
-    found = study.enter(ledger, seeds, contests)
-    assert kept == {
-        ("a.b", None): study.over_seeds(seeds, "DFR", "worst"),
-        ("a.c", "one"): study.over_seeds(seeds, "DFR", "group 1", "ERM"),
+def test_what_is_measured_is_told_by_part_and_shown(seeds):
+    contests = {
+        "a.c/one": ("DFR", "group 1", "ERM"),
+        "a.b": ("DFR", "worst"),
+        "a.c/two": ("ERM", "group 2"),
     }
-    assert list(found.index) == ["DFR", "DFR − ERM"]
-    for shown, e in zip(found["mean ± s.e."], kept.values()):
+    parts, found = study.measured(seeds, contests)
+    each = [study.over_seeds(seeds, *contest) for contest in contests.values()]
+    assert parts == {"a.c": {"one": each[0], "two": each[2]}, "a.b": {"": each[1]}}
+    assert list(found.index) == ["DFR − ERM", "DFR", "ERM"]
+    for shown, e in zip(found["mean ± s.e."], each, strict=True):
         assert shown == f"{e.mean:.3f} ± {e.stderr:.3f}"
 
 

@@ -21,7 +21,6 @@ from tailwise.ledger.claims import (
     recorded,
     verdict,
 )
-from tailwise.metrics import Estimate
 
 Reader = Callable[[str, str], Record | None]
 
@@ -133,19 +132,6 @@ def claim_box(chapter: str, *profile_names: str) -> ClaimTable:
         if (record := freshest(chapter, name))
     )
     return ClaimTable(load(chapter), tuple(columns))
-
-
-def enter(ledger: Ledger, found: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
-    """Record the parts of claims; a table of the numbers, one row a part.
-
-    A claim without parts has one, named "".
-    """
-    rows = {}
-    for claim, parts in found.items():
-        for part, e in parts.items():
-            ledger.record(claim, e, part=part or None)
-            rows[claim, part] = f"{e.mean:.4g} ± {e.stderr:.2g}"
-    return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))
 
 
 def outcome(ledger: Ledger) -> ClaimTable:

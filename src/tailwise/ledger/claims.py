@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from tailwise import profiles
@@ -269,6 +271,29 @@ class Ledger:
         entry = Measurement(float(value), float(stderr), int(n or 1), part)
         self._measured.setdefault(id, {})[part] = entry
         return verdict(claim, self._of(id), self.profile.name)
+
+    def enter(
+        self,
+        found: Mapping[str, Mapping[str, Estimate]],
+        table: pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """Record the parts of claims and return a table of them, one row a part.
+
+        Parameters
+        ----------
+        found : dict of str to dict of str to Estimate
+            By claim and part; a claim without parts has one, named "".
+        table : DataFrame, optional
+            Returned in place of the table, by who shows the numbers in another way.
+        """
+        rows = {}
+        for claim, parts in found.items():
+            for part, e in parts.items():
+                self.record(claim, e, part=part or None)
+                rows[claim, part] = f"{e.mean:.4g} ± {e.stderr:.2g}"
+        if table is not None:
+            return table
+        return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))
 
     def _of(self, id: str) -> tuple[Measurement, ...]:
         return tuple(self._measured.get(id, {}).values())

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise.data import corruption
-from tailwise.ledger.claims import Ledger
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import Estimate, estimate
 from tailwise.profiles import reseeded
@@ -255,18 +254,16 @@ def by_law(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def enter(
-    ledger: Ledger,
+def measured(
     results: dict[str, Result],
     contests: dict[str, tuple[str, ...]],
     *,
     log: bool = False,
-) -> pd.DataFrame:
-    """Record a paired difference for each claim, and return them as a table.
+) -> tuple[dict[str, dict[str, Estimate]], pd.DataFrame]:
+    """Paired differences by claim and part, as a ledger enters them, and as a table.
 
     Parameters
     ----------
-    ledger : Ledger
     results : dict of str to Result
         By the name of the claim's part, such as the model.
     contests : dict
@@ -274,16 +271,16 @@ def enter(
     log : bool
         See `difference`.
     """
-    names, rows = [], []
+    found, names, rows = {}, [], []
     for claim, (label, number, *less) in contests.items():
-        row = {"number": NAMES[number]}
-        for part, result in results.items():
-            e = difference(result, label, number, *less, log=log)
-            ledger.record(claim, e, part=part)
-            row[part] = f"{e.mean:+.3f} ± {e.stderr:.3f}"
+        found[claim] = {
+            part: difference(result, label, number, *less, log=log)
+            for part, result in results.items()
+        }
+        shown = {p: f"{e.mean:+.3f} ± {e.stderr:.3f}" for p, e in found[claim].items()}
         names.append(f"{label} − {less[0] if less else 'ERM'}")
-        rows.append(row)
-    return pd.DataFrame(rows, index=names)
+        rows.append({"number": NAMES[number]} | shown)
+    return found, pd.DataFrame(rows, index=names)
 
 
 TOY = (

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tailwise.data import spurious
-from tailwise.ledger.claims import Ledger
 from tailwise.methods.afr import AutomaticFeatureReweighting
 from tailwise.methods.dfr import DeepFeatureReweighting
 from tailwise.methods.linear_head import threshold_shift
@@ -329,21 +328,19 @@ def six_images(test: spurious.Images) -> Tensor:
     return torch.cat([first[0][:1], first[1], first[2], first[3][:1]])
 
 
-def enter(
-    ledger: Ledger,
-    runs: Sequence[SeedRun],
-    contests: dict[str, tuple[str, ...]],
-) -> pd.DataFrame:
-    """Record a number for each claim, and return the numbers as a table.
+def measured(
+    runs: Sequence[SeedRun], contests: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, dict[str, Estimate]], pd.DataFrame]:
+    """Numbers by claim and part, as a ledger enters them, and as a table.
 
     `contests` maps ``"claim"`` or ``"claim/part"`` to the arguments of `over_seeds`
     after `runs`: method, number and, for a paired difference, the other method.
     """
-    names, rows = [], []
+    found, names, rows = {}, [], []
     for claim, (method, number, *less) in contests.items():
         e = over_seeds(runs, method, number, *less)
         id, _, part = claim.partition("/")
-        ledger.record(id, e, part=part or None)
+        found.setdefault(id, {})[part] = e
         names.append(" − ".join([method, *less]))
         rows.append([NAMES.get(number, number), f"{e.mean:.3f} ± {e.stderr:.3f}"])
-    return pd.DataFrame(rows, index=names, columns=["number", "mean ± s.e."])
+    return found, pd.DataFrame(rows, index=names, columns=["number", "mean ± s.e."])
