@@ -9,7 +9,6 @@ from tiny_vit import COUNTS, expert_of, images_and_labels, rng, tiny
 from torch.nn import functional as F
 
 from tailwise.experts import phases
-from tailwise.experts.joint import train_jointly
 from tailwise.experts.scorer import Scorer
 from tailwise.experts.training import Settings
 from tailwise.training.streams import class_balanced, class_counts, instance_balanced
@@ -42,7 +41,7 @@ def probe(module):
 
 def run_joint(expert, images, labels, **given):
     scorer = Scorer(1, len(expert.head.weight), generator=rng()).double()
-    return train_jointly([expert], scorer, images, labels, **given)
+    return phases.train_jointly([expert], scorer, images, labels, **given)
 
 
 RUNS = {
@@ -233,7 +232,9 @@ def test_joint_training_reaches_every_expert_and_the_scorer():
     scorer = Scorer(2, len(COUNTS), generator=rng()).double()
     parts = [*experts, scorer]
     before = [state(part) for part in parts]
-    train_jointly(experts, scorer, IMAGES, LABELS, generator=rng(), settings=SHORT)
+    phases.train_jointly(
+        experts, scorer, IMAGES, LABELS, generator=rng(), settings=SHORT
+    )
     for part, old in zip(parts, before):
         assert changed(part, old) == set(old)
 
@@ -372,7 +373,7 @@ def test_phases_out_of_order():
         run_joint(expert_of(tiny()), IMAGES, LABELS, **given)
     experts = [expert_of(tiny(), groups=True, scale=s) for s in (20.0, 5.0)]
     with pytest.raises(ValueError, match=r"scales \[20.0, 5.0\]: expected one"):
-        train_jointly(experts, None, IMAGES, LABELS, **given)
+        phases.train_jointly(experts, None, IMAGES, LABELS, **given)
     with pytest.raises(ValueError, match="counts that differ"):
         phases.phase_two(
             expert_of(tiny(), groups=True), IMAGES[:4], torch.arange(4), **given

@@ -1,23 +1,25 @@
-"""The training phases of one expert, and two baselines under the same loss.
+"""The training phases of an expert, two baselines, and all experts at once.
 
 1. `phase_one`: shared prompts, adapters and head, with logit adjustment (our choice).
 2. `phase_two`: group prompts, keys and head, all else frozen; two samplers, A-GCL and
    key matching, as in the released code of LPT.
 
-The third phase fits a `tailwise.experts.scorer.Scorer` on the scores of all experts.
+The third phase fits a `tailwise.experts.scorer.Scorer` on the scores of all experts;
+`train_jointly` trains all modules of all experts and the scorer instead of in phases.
 Experts are trained in place, deterministically for a given generator. The backbone
 stays as it is.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tailwise.experts.clouded import agcl
 from tailwise.experts.expert import Expert, Images
 from tailwise.experts.modules import seeded
+from tailwise.experts.scorer import Scorer, mix
 from tailwise.experts.training import (
     DEFAULTS,
     Augment,
@@ -36,6 +38,14 @@ from tailwise.training.streams import Stacked, class_balanced, instance_balanced
 def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:
     offset = log_priors(counts.cpu(), tau)
     return lambda logits, y: adjusted_cross_entropy(logits, y, offset=offset)
+
+
+def _ready(expert: Expert, images: Images, labels: Tensor) -> Tensor:
+    """Samples of each class, once nothing of the expert is trained."""
+    counts = check_data(expert, images, labels)
+    expert.backbone.freeze()
+    expert.requires_grad_(False)
+    return counts
 
 
 def phase_one(
@@ -74,9 +84,7 @@ def phase_one(
     """
     if expert.groups is not None:
         raise ValueError("expert has group prompts: expected none before phase 2")
-    counts = check_data(expert, images, labels)
-    expert.backbone.freeze()
-    expert.requires_grad_(False)
+    counts = _ready(expert, images, labels)
     loss = _adjusted(counts, settings.tau)
     rows = instance_balanced(labels, settings.batch, generator=generator)
     start = 0 if expert.beside else expert.depth
@@ -226,9 +234,7 @@ def phase_two(
     groups = expert.groups
     if groups is None:
         raise ValueError("expert has no group prompts: expected add_groups before")
-    counts = check_data(expert, images, labels)
-    expert.backbone.freeze()
-    expert.requires_grad_(False)
+    counts = _ready(expert, images, labels)
     rows, start = dual_rows(labels, settings, generator), expert.group_start
     given = dict(generator=generator, augment=augment, cached=cached)
     inputs = feed(expert, images, start, **given)
@@ -260,3 +266,56 @@ def phase_two(
         moving=dict(generator=generator, rows=rows, usage=usage),
     )
     return History(losses, usage)
+
+
+def train_jointly(
+    experts: Sequence[Expert],
+    scorer: Scorer,
+    images: Images,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings = DEFAULTS,
+    augment: Augment | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Minimise the dual loss of the mixed cosines over everything but the backbones.
+
+    Parameters
+    ----------
+    experts : sequence of Expert
+        After `add_groups`, with one scale; each sees the same augmented batch.
+    scorer : Scorer
+        Weighs the experts' cosines; gradients also pass through what it sees.
+    images, labels, generator, settings, augment, progress
+        As in `phase_one`.
+    """
+    scales = [expert.head.scale for expert in experts]
+    if len(set(scales)) != 1:
+        raise ValueError(f"experts have scales {scales}: expected one, at least once")
+    for index, expert in enumerate(experts):
+        if expert.groups is None:
+            raise ValueError(f"experts[{index}] has no group prompts: expected them")
+        counts = _ready(expert, images, labels)
+    rows = dual_rows(labels, settings, generator)
+    heads = nn.ModuleList(expert.head for expert in experts)
+
+    def batch_loss(step: int) -> Tensor:
+        chosen = next(rows).flatten()
+        batch = images[chosen]
+        batch = batch if augment is None else augment(batch, generator)
+        out = [expert.embed(expert.backbone.tokens(batch)) for expert in experts]
+        cosines = torch.stack([h.cosines(o.features) for h, o in zip(heads, out)])
+        return dual_loss(
+            mix(cosines, scorer(scales[0] * cosines)),
+            labels[chosen],
+            torch.cat([o.match for o in out], -1),
+            counts,
+            step,
+            settings,
+            scale=scales[0],
+            generator=generator,
+        )
+
+    parts = [scorer, *(part for expert in experts for part in expert.beside)]
+    return History(fit(parts, batch_loss, settings, head=heads, progress=progress))

@@ -16,7 +16,6 @@ from tailwise.data.glyphs import Glyphs, Task
 from tailwise.experts import phases
 from tailwise.experts.backbones import EMBEDDED, as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
-from tailwise.experts.joint import train_jointly
 from tailwise.experts.scorer import (
     INPUTS,
     Scorer,
@@ -198,7 +197,7 @@ def joint_logits(
         add_groups(expert, train.images, generator=generator_for(seed, "groups"))
     generator = generator_for(seed, "joint")
     scorer = Scorer(2, len(task.counts), generator=generator).to(like)
-    train_jointly(
+    phases.train_jointly(
         experts,
         scorer,
         train.images,
