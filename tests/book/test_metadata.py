@@ -132,7 +132,7 @@ def test_a_pin_out_of_range_is_caught(project_copy):
     ]
 
 
-def test_the_wheel_carries_claims_and_records(tmp_path):
+def test_the_wheel_carries_claims_records_and_templates(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -142,6 +142,7 @@ def test_the_wheel_carries_claims_and_records(tmp_path):
             below = path.relative_to(ROOT / "book").as_posix()
             assert f"tailwise/_book/{below}" in inside
     assert any(name.startswith("tailwise/data/assets/") for name in inside)
+    assert "tailwise/ledger/templates/claims.html" in inside
 
 
 # Version

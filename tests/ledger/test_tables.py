@@ -62,7 +62,7 @@ class Table(HTMLParser):
                 if not left:
                     left, text = cells.pop(0)
                 waiting[column] = (left - 1, text)
-                full.append(text)
+                full.append(" ".join(text.split()))
                 column += 1
             grid.append(full)
         return grid
@@ -118,7 +118,7 @@ def test_the_page_shows_what_the_frame_holds(book):
         ["not testable here", "–", "–", "–"],
     ]
     for row, frame in zip(rows, full.frame().itertuples()):
-        assert row[5].startswith(f"laptop{frame.device}")
+        assert row[5].startswith(f"laptop {frame.device}")
         assert frame.claim in row[0]
 
 

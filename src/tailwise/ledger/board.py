@@ -21,6 +21,7 @@ from tailwise.ledger.claims import (
     recorded,
     verdict,
 )
+from tailwise.templates import render
 
 Reader = Callable[[str, str], Record | None]
 
@@ -30,12 +31,6 @@ def _number(measured: Measurement) -> str:
     if measured.stderr:
         return f"{name}{measured.value:.3g} ± {measured.stderr:.2g}"
     return f"{name}{measured.value:.3g}"
-
-
-def bound_text(claim: Claim) -> str:
-    """What a claim's number needs, such as "≥ 0.01"."""
-    sign = {"at least": "≥ ", "at most": "≤ ", "agreement": "within ±"}
-    return f"{sign[claim.kind]}{claim.bound:g}"
 
 
 def _row(claim: Claim, record: Record | None) -> dict[str, str]:
@@ -70,13 +65,18 @@ class ClaimTable:
     records: tuple[tuple[str, Record | None], ...]
     detail: bool = False
 
+    def _rows(self) -> list[tuple[Claim, dict[str, dict[str, str]]]]:
+        return [
+            (claim, {name: _row(claim, record) for name, record in self.records})
+            for claim in self.chapter.claims.values()
+        ]
+
     def frame(self) -> pd.DataFrame:
         """One row per claim, as plain text."""
         rows = []
-        for claim in self.chapter.claims.values():
+        for claim, cells in self._rows():
             row = {"claim": claim.id}
-            for name, record in self.records:
-                found = _row(claim, record)
+            for name, found in cells.items():
                 row[name] = found["verdict"]
                 if self.detail:
                     row[f"{name}, measured"] = found["measured"]
@@ -87,32 +87,15 @@ class ClaimTable:
         return self.frame().to_string()
 
     def _repr_html_(self) -> str:
-        head = ["claim", *(name for name, _ in self.records)]
-        cells = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
-        body = "".join(map(self._claim_html, self.chapter.claims.values()))
         kept = [record for _, record in self.records if record and self.detail]
-        return (
-            f"<div class='claims-box'><table class='claims'><thead><tr>{cells}</tr>"
-            f"</thead><tbody>{body}</tbody></table></div>"
-            + "".join(map(provenance_html, kept))
+        return render(
+            "claims.html",
+            __package__,
+            names=[name for name, _ in self.records],
+            rows=self._rows(),
+            detail=self.detail,
+            provenance=map(provenance_text, kept),
         )
-
-    def _claim_html(self, claim: Claim) -> str:
-        ours = " <span class='origin'>ours</span>" if claim.origin != "paper" else ""
-        says = f"{html.escape(claim.says)}{ours}"
-        if self.detail:
-            needed = html.escape(f"{claim.metric}: needs {bound_text(claim)}")
-            says = f"<code>{claim.id}</code><br>{says}<br>"
-            says += f"<span class='measured'>{needed}</span>"
-        cells = [f"<td data-label='claim'>{says}</td>"]
-        for name, record in self.records:
-            row = _row(claim, record)
-            cell = verdict_html(row)
-            if self.detail and row["measured"]:
-                numbers = html.escape(row["measured"])
-                cell += f"<br><span class='measured'>{numbers}</span>"
-            cells.append(f"<td data-label='{html.escape(name)}'>{cell}</td>")
-        return f"<tr>{''.join(cells)}</tr>"
 
 
 def freshest(chapter: str, profile: str) -> Record | None:
@@ -179,16 +162,15 @@ def scoreboard(profile: str, source: str = "latest") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def provenance_html(record: Record) -> str:
-    """Where a record's numbers come from, as one line of HTML."""
+def provenance_text(record: Record) -> str:
+    """Where a record's numbers come from, in one line."""
     facts = record.provenance
-    text = (
+    return (
         f"profile {record.profile} · {facts['device']} · {facts['wall_s']:.0f} s wall, "
         f"{facts['cpu_s']:.0f} s CPU · {facts['peak_memory_gb']:.1f} GB · "
         f"Python {facts['python']}, torch {facts['versions']['torch']} · "
         f"commit {facts['commit'] or 'unknown'}, source {facts['source_hash'][:10]}"
     )
-    return f"<div class='provenance'>{html.escape(text)}</div>"
 
 
 class Sentence(str):

@@ -67,6 +67,12 @@ class Claim:
     parts: tuple[str, ...] = ()
     deviations: str = ""
 
+    @property
+    def needs(self) -> str:
+        """What must hold of its number, such as "accuracy: needs ≥ 0.01"."""
+        sign = {"at least": "≥ ", "at most": "≤ ", "agreement": "within ±"}
+        return f"{self.metric}: needs {sign[self.kind]}{self.bound:g}"
+
 
 @dataclass(frozen=True)
 class Chapter:

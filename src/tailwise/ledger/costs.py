@@ -1,6 +1,5 @@
 """What the recorded runs cost, as tables for the performance page."""
 
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 
 from tailwise.ledger.claims import book_dir, chapters, load, recorded
 from tailwise.profiles import PROFILES
+from tailwise.templates import render
 
 SECONDS = {"s": 1.0, "us": 1e-6}
 
@@ -36,23 +36,7 @@ class Costs:
         return "\n".join(filter(None, (table, self.missing)))
 
     def _repr_html_(self) -> str:
-        note = f"<p>{html.escape(self.missing)}</p>" if self.missing else ""
-        if not self.rows:
-            return note
-        head = "".join(f"<th scope='col'>{name}</th>" for name in self.rows[0])
-        body = "".join(map(_row_html, self.rows))
-        return (
-            f"<table class='claims costs'><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>{note}"
-        )
-
-
-def _row_html(row: dict[str, str]) -> str:
-    (_, name), *rest = row.items()
-    cells = "".join(
-        f"<td data-label='{label}'>{html.escape(text)}</td>" for label, text in rest
-    )
-    return f"<tr><th scope='row'>{html.escape(name)}</th>{cells}</tr>"
+        return render("costs.html", __package__, rows=self.rows, missing=self.missing)
 
 
 def cost_table() -> Costs:
