@@ -2,7 +2,13 @@
 
 from functools import cache
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    select_autoescape,
+)
 
 
 @cache
@@ -10,7 +16,7 @@ def _environment(*packages: str) -> Environment:
     loader = ChoiceLoader([PackageLoader(package) for package in packages])
     return Environment(
         loader=loader,
-        autoescape=True,
+        autoescape=select_autoescape(),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -20,6 +26,6 @@ def _environment(*packages: str) -> Environment:
 def render(name: str, /, *packages: str, **values) -> str:
     """Fill a template, from the folders ``templates`` of packages.
 
-    The values are escaped; one that is missing is an error.
+    In HTML the values are escaped; one that is missing is an error.
     """
     return _environment(*packages).get_template(name).render(values)

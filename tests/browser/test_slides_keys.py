@@ -103,16 +103,16 @@ def test_arrow_keys_lead_through_the_slides(visiting, url, deck):
             assert page.evaluate(SHOWN) == [number], key
 
 
-def test_planted_faults_are_found(browser, tmp_path):
+def test_planted_faults_are_found(browser, deck, tmp_path):
     rows = "".join(f"<p>line {number}</p>" for number in range(40))
-    planted = (
-        slides.slide("Here", "Too long", rows)
-        + slides.slide("Here", "No text", "<img src='http://outside.invalid/a.gif'>")
-        + "<script>throw new Error('planted')</script>"
-    )
+    planted = f"""<main>
+<section><h2>Too long</h2>{rows}</section>
+<section><h2>No text</h2><img src='http://outside.invalid/a.gif'></section>
+<script>throw new Error('planted')</script>
+</main>"""
+    before, _, rest = deck.partition("<main>")
     path = tmp_path / "slides.html"
-    template = slides.TEMPLATE.read_text("utf-8")
-    path.write_text(template.replace("<!-- slides -->", planted), "utf-8")
+    path.write_text(before + planted + rest.partition("</main>")[2], "utf-8")
     found = leafed(browser, path.as_uri(), "light")
     assert found.misfits[0] == "slide 1, Too long"
     for what in ("image-alt", "outside.invalid", "planted"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 MARK = re.compile(r"<!-- computed: (\w+) -->")
 ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ("tools", "tailwise.ledger")  # packages whose templates fill the pages
 # Pages that read nothing of what this run's chapters measure, the longest first. The
 # guide reads a record that is committed.
 GUIDE = "decision_guide.py"

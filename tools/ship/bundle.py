@@ -8,7 +8,6 @@ says how to start. The same inputs give the same archive: entries are sorted and
 one fixed time.
 """
 
-import html
 import io
 import subprocess
 import sys
@@ -16,12 +15,10 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 
-from tools.book.layout import Book, project, write
+from tools.book.layout import TEMPLATES, Book, project, write
 from tools.book.stage import is_built
 
-TEMPLATE = Path(__file__).parents[1] / "templates" / "start_here.html"
 TIME = (2020, 1, 1, 0, 0, 0)  # of every entry; any fixed one would do
 FOLDERS = ("chapters", "solutions", "exercises")
 SLIDES = "_static/slides.html"
@@ -52,21 +49,20 @@ def start_page(version: str, wheel: str, notebooks: list[str]) -> str:
     import torch
 
     from tailwise.ledger import claims
+    from tailwise.templates import render
 
-    rows = []
+    chapters = []
     for chapter in map(claims.load, claims.chapters()):
         name = chapter.page.partition("/")[2]
         paths = {f"{folder}/{name}.ipynb" for folder in FOLDERS} & set(notebooks)
-        listed = "<br>".join(f"<code>{path}</code>" for path in sorted(paths))
-        title = f"{chapter.key.removeprefix('ch')} · {html.escape(chapter.title)}"
-        link = f'<a href="site/book/{chapter.page}.html">{title}</a>'
-        rows.append(f'<tr><th scope="row">{link}</th><td>{listed}</td></tr>')
-    page = Template(TEMPLATE.read_text("utf-8"))
-    return page.substitute(
+        chapters.append((chapter, sorted(paths)))
+    return render(
+        "start_here.html",
+        *TEMPLATES,
         version=version,
         wheel=wheel,
         release=torch.__version__.partition("+")[0],
-        chapters="\n".join(rows),
+        chapters=chapters,
     )
 
 

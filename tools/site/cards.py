@@ -24,7 +24,7 @@ class Card:
     finding : str
         The sentence of its answer that it prints in bold, else the first one.
     verdicts : tuple of str
-        Of the paper's claims, by the record at the laptop profile.
+        Of the paper's claims, by the record at the laptop profile, the best first.
     minutes : int or None
         Of that record, rounded, and at least 1.
     monday : bool
@@ -111,7 +111,8 @@ def _verdicts(chapter: claims.Chapter, kept: claims.Record | None) -> tuple[str,
     if kept is None:
         return ("not recorded yet",) * len(papers)
     measured = (kept.measurements.get(claim.id, ()) for claim in papers)
-    return tuple(claims.verdict(c, m, kept.profile) for c, m in zip(papers, measured))
+    found = (claims.verdict(c, m, kept.profile) for c, m in zip(papers, measured))
+    return tuple(sorted(found, key=claims.VERDICTS.index))
 
 
 def total(found: list[Card]) -> str:

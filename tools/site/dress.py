@@ -4,7 +4,6 @@ Nothing here is committed: the pages in book/ hold only marks, such as
 ``<!-- computed: cards -->``.
 """
 
-import html
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import nbformat
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import verdict_html
-from tools.book.layout import Book, fill, write
+from tailwise.templates import render
+from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards, total
 
@@ -43,66 +42,15 @@ def _chapter(card: Card) -> claims.Chapter:
 
 
 def parts(found: list[Card]) -> dict[str, str]:
-    """The computed parts of the front page by name."""
-    return {"headline": total(found), "marks": marks(found), "cards": items(found)}
+    """The computed parts of the front page by name.
 
-
-def _ordered(card: Card) -> list[str]:
-    order = claims.VERDICTS.index
-    return sorted(card.verdicts, key=order)
-
-
-def marks(found: list[Card]) -> str:
-    """One mark for each claim of the papers, a row for each chapter."""
-    rows = []
-    for card in found:
-        each = "".join(
-            f"<span class='verdict {_style(verdict)}'></span>"
-            for verdict in _ordered(card)
-        )
-        name = html.escape(f"{card.number} · {card.title}")
-        rows.append(
-            f"<div class='marks-row'><a href='{card.page}.html'>{name}</a>"
-            f"<span role='img' aria-label='{card.tally}'>{each}</span></div>"
-        )
-    return f"<div class='marks'>{''.join(rows)}</div>"
-
-
-def _style(verdict: str) -> str:
-    return re.search(r"class='verdict (\S+)'", verdict_html({"verdict": verdict}))[1]
-
-
-def _badges(card: Card) -> str:
-    number = Counter(_ordered(card))
-    return " ".join(
-        verdict_html({"verdict": v}).replace(f">{v}<", f">{n} {v}<")
-        for v, n in number.items()
-    )
-
-
-def items(found: list[Card]) -> str:
-    """A card for each chapter: question, finding, verdicts, minutes."""
-    blocks = []
-    for card in found:
-        page = f"{card.page}.ipynb"
-        more = [f"**{card.time}** on a laptop"]
-        more += [f"[On Monday]({page}#on-monday)"] if card.monday else []
-        more.append(f"<a href='scoreboard.html#ch{card.number}'>every\u00a0claim</a>")
-        if card.arxiv:
-            paper = f"arXiv\u00a0{card.arxiv}"
-            more.append(f"[{paper}](https://arxiv.org/abs/{card.arxiv})")
-        blocks += [
-            f":::{{grid-item-card}} [{card.number} · {card.title}]({page})",
-            f"*{card.question}*",
-            "",
-            card.finding,
-            "",
-            _badges(card),
-            "",
-            " · ".join(more),
-            ":::",
-        ]
-    return "\n".join(blocks)
+    They are its headline, a mark for each claim of the papers, and a card a chapter.
+    """
+    return {
+        "headline": total(found),
+        "marks": render("marks.html", *TEMPLATES, cards=found),
+        "cards": render("cards.md", *TEMPLATES, cards=found, count=Counter),
+    }
 
 
 # Chapters

@@ -42,12 +42,6 @@ def _row(claim: Claim, record: Record | None) -> dict[str, str]:
     }
 
 
-def verdict_html(record_row: dict[str, str]) -> str:
-    """A verdict as a badge."""
-    mark = record_row["verdict"].replace(" ", "-").removesuffix("-here")
-    return f"<span class='verdict verdict-{mark}'>{record_row['verdict']}</span>"
-
-
 @dataclass(frozen=True)
 class ClaimTable:
     """A chapter's claims with verdicts; shows itself in a notebook.
