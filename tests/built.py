@@ -5,9 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools.book.layout import ROOT
 
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+ADDRESS = CONFIG["sphinx"]["config"]["html_baseurl"]  # where the site is published
 HTML = Path(os.environ.get("TAILWISE_HTML", ROOT / "_build" / "html"))
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from built import pages_of
+from built import ADDRESS, pages_of
 
 from tools.book.layout import ROOT, project, repository
 
@@ -15,9 +15,9 @@ def broken_links(html: Path) -> list[str]:
     broken = []
     for name, page in pages.items():
         for link in page.links:
-            url = urlsplit(urljoin(f"http://this.site/{name}", link))
-            target = unquote(url.path).lstrip("/")
-            if url.netloc != "this.site":
+            url = urlsplit(urljoin(ADDRESS + name, link))
+            target = unquote(url.path).removeprefix(urlsplit(ADDRESS).path).lstrip("/")
+            if url.netloc != urlsplit(ADDRESS).netloc:
                 continue
             anchors = pages[target].anchors if target in pages else set()
             if not (html / target).is_file():

@@ -1,12 +1,17 @@
 """What is computed for the site: cards, front page, anchors, badges, previews."""
 
+from dataclasses import replace
+
 import nbformat
 import pytest
+import yaml
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader
+from sphinx.util.osutil import relative_uri
 
 from tailwise import profiles
 from tailwise.ledger import claims
-from tools.book.layout import fill
-from tools.site import anchors, cards, dress, finish
+from tools.book.layout import ROOT, fill
+from tools.site import anchors, cards, dress
 from tools.site.cards import Card
 
 CLAIMS = """\
@@ -210,45 +215,74 @@ def test_a_chapter_opens_with_its_line(book):
     assert rest == ["", "Text."]
 
 
-# The finished site
+def test_a_preview_is_escaped_and_plain(book):
+    made = notebook()
+    (card,) = cards.cards(book)
+    dress.add_preview(made, replace(card, finding='*A* "b" $c$ < `d`'))
+    assert made.metadata["og:description"] == "A &quot;b&quot; c &lt; d"
+    assert made.metadata["myst"]["html_meta"]["description"] == 'A "b" c < d'
 
-SITE = """\
-<head><title>Nine &#8212; Tailwise</title></head>
-<a class="reference internal" href="chapters/9_nine.html">outside</a>
-<nav class="bd-links x"><a class="reference internal" href="{link}">9 Nine</a>
-<a class="reference internal" href="how.html">How</a></nav>
+
+# The site
+
+
+CONFIG = """\
+title: Tailwise
+sphinx:
+  config:
+    html_baseurl: &address "https://x.org/b/"
+    ogp_site_url: *address
+    html_context: {default_mode: auto, badges: []}
 """
 
 
+def test_the_site_is_told_of_badges_and_of_its_root(book):
+    found = cards.cards(book)
+    config = yaml.safe_load(dress.configured(CONFIG, found))["sphinx"]["config"]
+    assert config["notfound_urls_prefix"] == "/b/"
+    assert config["ogp_site_url"] == "https://x.org/b/"
+    (badge,) = config["html_context"]["badges"]
+    assert badge["page"] == "book/chapters/9_nine"
+    assert badge["badge"] == "1/3 · 1 min"
+    bare = [replace(found[0], minutes=None)]
+    config = yaml.safe_load(dress.configured(CONFIG, bare))["sphinx"]["config"]
+    assert config["html_context"] == {"default_mode": "auto", "badges": []}
+
+
+def navigation(link: str, page: str) -> str:
+    """What the site's template makes of the theme's navigation."""
+    theme = (
+        f'<nav><a class="reference internal" href="{link}">9 Nine</a>\n'
+        '<a class="reference internal" href="how.html">How</a></nav>'
+    )
+    ours = FileSystemLoader(ROOT / "book" / "_templates")
+    theirs = DictLoader({"components/sbt-sidebar-nav.html": theme})
+    badge = {"page": "book/chapters/9_nine", "badge": "1/3 · 1 min", "time": "1 min"}
+    return (
+        Environment(loader=ChoiceLoader([ours, theirs]))
+        .get_template("sbt-sidebar-nav.html")
+        .render(
+            pathto=lambda name: relative_uri(f"{page}.html", f"{name}.html") or "#",
+            badges=[badge | {"tally": "1 of 3 reproduced"}],
+        )
+    )
+
+
 @pytest.mark.parametrize(
-    ("name", "link"),
+    ("page", "link"),
     [
-        ("book/index.html", "chapters/9_nine.html"),
-        ("search.html", "book/chapters/9_nine.html"),
-        ("book/solutions/1_x.html", "../chapters/9_nine.html"),
-        ("book/chapters/9_nine.html", "#"),
+        ("book/index", "chapters/9_nine.html"),
+        ("search", "book/chapters/9_nine.html"),
+        ("book/solutions/1_x", "../chapters/9_nine.html"),
+        ("book/chapters/9_nine", "#"),
     ],
 )
-def test_a_chapter_gets_its_badge_in_the_navigation(book, name, link):
-    found = {card.page: card for card in cards.cards(book)}
-    page = finish.with_badges(SITE.format(link=link), name, found)
-    assert page.count("nav-badge") == 1
-    assert '9 Nine<span class="nav-badge" title="the paper’s claims: 1 of 3' in page
-    assert "1/3 · 1 min</span></a>" in page
+def test_a_chapter_gets_its_badge_in_the_navigation(page, link):
+    shown = navigation(link, page)
+    assert shown.count("nav-badge") == 1
+    assert '9 Nine<span class="nav-badge" title="the paper’s claims: 1 of 3' in shown
+    assert "1/3 · 1 min</span></a>" in shown
 
 
-def test_other_pages_get_no_badge(book):
-    page = SITE.format(link="#")
-    found = {card.page: card for card in cards.cards(book)}
-    assert finish.with_badges(page, "book/index.html", found) == page
-
-
-def test_a_preview_is_escaped_and_plain():
-    page = finish.with_preview(
-        SITE, "https://x.org/b/", "book/a.html", '*A* "b" $c$ < `d`'
-    )
-    assert 'og:description" content="A &quot;b&quot; c &lt; d"' in page
-    assert 'og:title" content="Nine &#8212; Tailwise"' in page
-    assert 'og:url" content="https://x.org/b/book/a.html"' in page
-    assert page.index("og:image") < page.index("</head>")
-    assert page.count("</head>") == 1
+def test_other_pages_get_no_badge():
+    assert "nav-badge" not in navigation("#", "book/index")

@@ -334,9 +334,8 @@ def test_the_html_is_built_when_the_stage_changed_and_kept_when_that_fails(
     assert index.read_text() == "build 0"
     assert "the builder's words" in capsys.readouterr().out
     fault = 0
-    finish = lambda book, site: write(site / "index.html", "finished")  # noqa: E731
-    assert stage.build(book, finish) == 0
-    assert index.read_text() == "finished"
+    assert stage.build(book) == 0
+    assert index.read_text() == "build 3"
 
 
 # Recording

@@ -12,13 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from tools.book.layout import Book, fingerprint, write
 from tools.site import workshop
 from tools.site.dress import dress
-from tools.site.finish import finish
 
 
 def lay_out(book: Book, executed: bool) -> Path:
@@ -50,11 +48,8 @@ def is_built(book: Book) -> bool:
     return index.exists() and stamp.exists() and stamp.read_text() == key(book)
 
 
-def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int:
-    """Build the HTML strictly unless the stage is the one last built.
-
-    `finish` changes the pages of a site before it replaces the last one.
-    """
+def build(book: Book) -> int:
+    """Build the HTML strictly unless the stage is the one last built."""
     stage, html, stamp = (book.build / name for name in ("stage", "html", "html.key"))
     if not is_built(book):
         # Built beside and moved into place: a failed build leaves the last good book,
@@ -69,8 +64,6 @@ def build(book: Book, finish: Callable[[Book, Path], None] | None = None) -> int
         if done.returncode:
             print(done.stdout)
             return done.returncode
-        if finish:
-            finish(book, site / "_build" / "html")
         shutil.rmtree(html, ignore_errors=True)
         os.replace(site / "_build" / "html", html)
         shutil.rmtree(site)
@@ -86,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     book = Book.here()
     dress(book, lay_out(book, options.executed))
-    return 0 if options.no_build else build(book, finish)
+    return 0 if options.no_build else build(book)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ Nothing here is committed: the pages in book/ hold only marks, such as
 ``<!-- computed: cards -->``.
 """
 
+import html
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
+import yaml
 
 from tailwise.ledger import claims
 from tailwise.templates import render
@@ -26,12 +29,29 @@ def dress(book: Book, stage: Path) -> None:
         path = stage / "book" / f"{card.page}.ipynb"
         notebook = nbformat.read(path, as_version=4)
         add_line(notebook, card)
+        add_preview(notebook, card)
         add_anchors(notebook, chapter)
         nbformat.write(notebook, path)
     glossary = stage / "book" / "glossary.md"
     write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))
     path = stage / "book" / "scoreboard.ipynb"
     write(path, to_pages(path.read_text(encoding="utf-8")))
+    config = stage / "_config.yml"
+    write(config, configured(config.read_text(encoding="utf-8"), found))
+
+
+def configured(text: str, found: list[Card]) -> str:
+    """The site's settings with the badges of chapters, and with the root of its 404."""
+    config = yaml.safe_load(text)
+    sphinx = config["sphinx"]["config"]
+    sphinx["html_context"]["badges"] = [
+        {"page": f"book/{card.page}"}
+        | {name: getattr(card, name) for name in ("badge", "tally", "time")}
+        for card in found
+        if card.badge
+    ]
+    sphinx["notfound_urls_prefix"] = urlsplit(sphinx["html_baseurl"]).path
+    return yaml.safe_dump(config, allow_unicode=True)
 
 
 def _chapter(card: Card) -> claims.Chapter:
@@ -65,6 +85,13 @@ def add_line(notebook, card: Card) -> None:
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"
+
+
+def add_preview(notebook, card: Card) -> None:
+    """State the finding as what chats and search engines show of a link."""
+    about = re.sub(r"[*$`]", "", card.finding)
+    notebook.metadata["og:description"] = html.escape(about)
+    notebook.metadata["myst"] = {"html_meta": {"description": about}}
 
 
 def to_pages(notebook: str) -> str:
