@@ -248,6 +248,8 @@ seeds = P.pick(
     gpu={"linear": 10, "mlp": 10, "cnn": 10},
 )
 n_train, n_test = P.pick(laptop=(1000, 400), gpu=(4000, 1000))
+size = dict(n_train=n_train, n_val=500, n_test=n_test, epochs=60)
+size |= dict(full=full, device=device)
 released = "released (frozen)"
 by_label = {method.label: method for method in study.METHODS}
 everywhere = "SoftAD", released, "SharpDRO"
@@ -256,9 +258,7 @@ runs = {
     (model, law): study.run(
         model,
         law,
-        study.Size(
-            n, n_train, 500, n_test, 60, full=full, device=device
-        ),
+        study.Size(n_seeds=n, **size),
         study.METHODS if law == "rare" else compared,
     )
     for model, n in seeds.items()

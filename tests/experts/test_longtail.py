@@ -40,8 +40,16 @@ def pictures(counts, seed):
 
 
 def task():
-    train, test = pictures(COUNTS, 1), pictures([5] * 4, 2)
-    return LongTail(*train, *test, torch.tensor(COUNTS), tuple("abcd"))
+    images, labels = pictures(COUNTS, 1)
+    test_images, test_labels = pictures([5] * 4, 2)
+    return LongTail(
+        images=images,
+        labels=labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        counts=torch.tensor(COUNTS),
+        names=tuple("abcd"),
+    )
 
 
 def starts():

@@ -53,14 +53,14 @@ def drawn(seeds=SEEDS, dtype=torch.float64):
 
     y, val_y, test_y = labels(COUNTS), labels([3] * K), labels([4] * K)
     return Task(
-        tuple(seeds),
-        torch.tensor(COUNTS, dtype=torch.float64),
-        torch.stack([images(seed, y) for seed in seeds]),
-        y,
-        torch.stack([images(100 + seed, val_y) for seed in seeds]),
-        val_y,
-        images(1000, test_y),
-        test_y,
+        seeds=tuple(seeds),
+        counts=torch.tensor(COUNTS, dtype=torch.float64),
+        X=torch.stack([images(seed, y) for seed in seeds]),
+        y=y,
+        val_X=torch.stack([images(100 + seed, val_y) for seed in seeds]),
+        val_y=val_y,
+        test_X=images(1000, test_y),
+        test_y=test_y,
     )
 
 

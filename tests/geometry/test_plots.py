@@ -54,19 +54,31 @@ def made(seed=0, labels=LABELS, seeds=4):
     W, H = normal(2, seeds, M, 6, 8)
     logits = [H[:, :, y] @ W.mT + 4 * torch.eye(6)[y] for y in (val_y, test_y)]
     none = torch.zeros(0)
-    task = Task(tuple(range(seeds)), COUNTS, none, none, none, val_y, none, test_y)
+    task = Task(
+        seeds=tuple(range(seeds)),
+        counts=COUNTS,
+        X=none,
+        y=none,
+        val_X=none,
+        val_y=val_y,
+        test_X=none,
+        test_y=test_y,
+    )
+    errors = torch.rand(2, seeds, M, 3, generator=g, dtype=torch.float64)
     return Networks(
-        tuple(labels),
-        tuple(Config(gamma=0.2 * i) for i in range(M)),
-        task,
-        FEATURES,
-        W,
-        H,
-        (2, 5, 9),
-        *torch.rand(2, seeds, M, 3, generator=g, dtype=torch.float64),
-        torch.ones(seeds, M),
-        *logits,
-        torch.zeros(seeds, M, dtype=torch.bool),
+        labels=tuple(labels),
+        configs=tuple(Config(gamma=0.2 * i) for i in range(M)),
+        task=task,
+        recipe=FEATURES,
+        W=W,
+        H=H,
+        epochs=(2, 5, 9),
+        error_w=errors[0],
+        error_h=errors[1],
+        train_accuracy=torch.ones(seeds, M),
+        val_logits=logits[0],
+        test_logits=logits[1],
+        diverged=torch.zeros(seeds, M, dtype=torch.bool),
     )
 
 
@@ -86,9 +98,9 @@ def test_planar_vectors_have_the_predicted_grams(counts):
 
 def free(W, H):
     """A model of three classes with these vectors in its first place."""
-    none = torch.zeros(0)
-    model = (torch.stack([x, torch.ones_like(x)]) for x in (W, H))
-    return UFM((Config(),), none, none, *model, *(none,) * 5)
+    W, H = (torch.stack([x, torch.ones_like(x)]) for x in (W, H))
+    rest = dict.fromkeys(UFM.__dataclass_fields__, torch.zeros(0))
+    return UFM(**rest | dict(configs=(Config(),), W=W, H=H))
 
 
 @pytest.mark.parametrize("d", [2, 5])

@@ -38,20 +38,31 @@ def made(seed=0, labels=LABELS, noise=1.0, n_val=4):
         for y in (val_y, test_y)
     ]
     none = torch.zeros(0)
-    task = Task(tuple(range(S)), COUNTS, none, none, none, val_y, none, test_y)
+    task = Task(
+        seeds=tuple(range(S)),
+        counts=COUNTS,
+        X=none,
+        y=none,
+        val_X=none,
+        val_y=val_y,
+        test_X=none,
+        test_y=test_y,
+    )
     errors = torch.rand(2, S, M, 3, generator=g, dtype=torch.float64)
     return Networks(
-        tuple(labels),
-        tuple(Config(gamma=0.1 * i) for i in range(M)),
-        task,
-        FEATURES,
-        W,
-        means,
-        (1, 2, 3),
-        *errors,
-        torch.ones(S, M),
-        *logits,
-        torch.zeros(S, M, dtype=torch.bool),
+        labels=tuple(labels),
+        configs=tuple(Config(gamma=0.1 * i) for i in range(M)),
+        task=task,
+        recipe=FEATURES,
+        W=W,
+        H=means,
+        epochs=(1, 2, 3),
+        error_w=errors[0],
+        error_h=errors[1],
+        train_accuracy=torch.ones(S, M),
+        val_logits=logits[0],
+        test_logits=logits[1],
+        diverged=torch.zeros(S, M, dtype=torch.bool),
     )
 
 
@@ -155,15 +166,9 @@ def test_the_slowest_margin_is_where_it_was_put(kind, gamma):
         # With these W the logits of class y are H[y].
         by = delta.unsqueeze(0) if kind == "ldt" else delta.unsqueeze(1)
         H.append((5 - margin).mT / by.mT)
-    none = torch.zeros(0)
-    model = UFM(
-        (Config(kind, gamma),) * 12,
-        n.expand(12, 4),
-        delta.expand(12, 4),
-        W,
-        torch.stack(H).double(),
-        *(none,) * 5,
-    )
+    known = dict(configs=(Config(kind, gamma),) * 12, W=W, H=torch.stack(H).double())
+    known |= dict(class_counts=n.expand(12, 4), delta=delta.expand(12, 4))
+    model = UFM(**dict.fromkeys(UFM.__dataclass_fields__, torch.zeros(0)) | known)
     found = study.slowest_margin_is_predicted(model)
     least = min(dual[pair].item() for pair in pairs)
     assert found.tolist() == [dual[pair].item() <= 1.01 * least for pair in pairs]

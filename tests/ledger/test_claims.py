@@ -29,7 +29,15 @@ STEP = 2**-20
 
 
 def claim(kind="at least", bound=0.5, **fields) -> Claim:
-    return Claim("ch9.x", "It is so.", "ours", "a number", kind, bound, **fields)
+    return Claim(
+        id="ch9.x",
+        says="It is so.",
+        where="ours",
+        metric="a number",
+        kind=kind,
+        bound=bound,
+        **fields,
+    )
 
 
 @pytest.mark.parametrize(

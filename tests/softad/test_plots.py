@@ -23,17 +23,17 @@ def made(seed, labels=("ERM", "SoftAD", "CVaR"), architecture="mlp", law="rare")
     correct = torch.rand(*shape, 6, 10, generator=g) < 0.6
     none = torch.zeros(shape, dtype=torch.bool)
     return Result(
-        architecture,
-        law,
-        labels,
-        views.dashboard(losses, correct, law),
-        views.dashboard(losses / 2, correct, law),
-        torch.full(shape, 2.0),
-        1 + torch.rand(shape, generator=g),
-        none,
-        none,
-        losses,
-        correct,
+        architecture=architecture,
+        law=law,
+        labels=labels,
+        view=views.dashboard(losses, correct, law),
+        scaled=views.dashboard(losses / 2, correct, law),
+        temperature=torch.full(shape, 2.0),
+        norm=1 + torch.rand(shape, generator=g),
+        diverged=none,
+        gave_up=none,
+        losses=losses,
+        correct=correct,
     )
 
 

@@ -179,17 +179,17 @@ def made(seed=0, seeds=5, labels=("ERM", "SoftAD", "flooding")):
     correct = losses < torch.rand(*shape, 6, 8, generator=g) * 3
     none = torch.zeros(shape, dtype=torch.bool)
     return study.Result(
-        "mlp",
-        "rare",
-        tuple(labels),
-        views.dashboard(losses, correct, "rare"),
-        views.dashboard(losses / 2, correct, "rare"),
-        torch.full(shape, 2.0),
-        1 + torch.rand(shape, generator=g),
-        none,
-        none,
-        losses,
-        correct,
+        architecture="mlp",
+        law="rare",
+        labels=tuple(labels),
+        view=views.dashboard(losses, correct, "rare"),
+        scaled=views.dashboard(losses / 2, correct, "rare"),
+        temperature=torch.full(shape, 2.0),
+        norm=1 + torch.rand(shape, generator=g),
+        diverged=none,
+        gave_up=none,
+        losses=losses,
+        correct=correct,
     )
 
 

@@ -108,7 +108,7 @@ def test_members_are_read_one_by_one(matrix):
     view = dashboard(losses, correct, "rare")
     one = dashboard(losses[1, 1], correct[1, 1], "rare")
     assert one.loss_mean.shape == ()
-    same(views.Dashboard(*(v[1, 1] for v in vars(view).values())), one)
+    same(views.Dashboard(**{k: v[1, 1] for k, v in vars(view).items()}), one)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -163,7 +163,7 @@ def test_drift_is_a_dashboard_for_every_time(matrix):
     assert view.loss_cvar.shape == (3, 3, 2)
     assert view.per_severity.shape == (3, 3, 2, 6)
     for t, name in enumerate(LAWS):
-        at = views.Dashboard(*(v[t] for v in vars(view).values()))
+        at = views.Dashboard(**{k: v[t] for k, v in vars(view).items()})
         same(at, dashboard(*matrix, name, 0.8))
 
 

@@ -127,7 +127,12 @@ def numbered(counts):
     n = torch.arange(len(group))
     mask = torch.zeros(len(group), 1, 1, dtype=torch.bool)
     return spurious.Images(
-        n.float()[:, None, None, None], group // 2, group % 2, mask, mask, n
+        x=n.float()[:, None, None, None],
+        y=group // 2,
+        a=group % 2,
+        object_mask=mask,
+        nuisance_mask=mask,
+        source=n,
     )
 
 

@@ -78,8 +78,14 @@ def images(group, seed=0):
     shape = (len(group), 32, 32)
     masks = [torch.rand(shape, generator=g) < share for share in (0.3, 0.7)]
     x = torch.rand(len(group), 3, 32, 32, generator=g)
-    rows = torch.arange(len(group))
-    return spurious.Images(x, group // 2, group % 2, *masks, rows)
+    return spurious.Images(
+        x=x,
+        y=group // 2,
+        a=group % 2,
+        object_mask=masks[0],
+        nuisance_mask=masks[1],
+        source=torch.arange(len(group)),
+    )
 
 
 def test_edits_are_those_of_the_fourth_group(page):
@@ -114,7 +120,13 @@ def seeds():
                 name: fake(level + 0.2 * rng.random(4))
                 for name, level in (("ERM", 0.1), ("DFR", 0.5), ("AFR", 0.8))
             },
-            sparsity=Sparsity(np.sort(rng.random(6))[::-1], 0.5, 0.8, 0.7, 0.1),
+            sparsity=Sparsity(
+                zeros=np.sort(rng.random(6))[::-1],
+                zeros_single=0.5,
+                mixed=0.8,
+                mixed_kept=0.7,
+                C=0.1,
+            ),
         )
         for _ in range(5)
     ]

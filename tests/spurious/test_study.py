@@ -56,7 +56,14 @@ def images(group):
     y, a = group // 2, group % 2
     left = (torch.arange(4) < 2).expand(len(group), 4, 4)
     x = torch.zeros(len(group), 3, 4, 4)
-    return spurious.Images(x, y, a, left, ~left, torch.arange(len(group)))
+    return spurious.Images(
+        x=x,
+        y=y,
+        a=a,
+        object_mask=left,
+        nuisance_mask=~left,
+        source=torch.arange(len(group)),
+    )
 
 
 def made_world(counts=(40, 30, 20, 10), noise=0.0, seed=0):
@@ -82,7 +89,13 @@ def made_world(counts=(40, 30, 20, 10), noise=0.0, seed=0):
     values = 2 * torch.from_numpy(made["test"]).float()[:, :, None, None]
     maps[:, :1, :, :2], maps[:, 1:, :, 2:] = values[:, :1], values[:, 1:]
     splits = SimpleNamespace(test=test, train=train)
-    return Embedded(made, maps, splits, np.array([1.0, 0.5, 0.1, 0]), 0.1)
+    return Embedded(
+        features=made,
+        maps=maps,
+        splits=splits,
+        coef=np.array([1.0, 0.5, 0.1, 0]),
+        intercept=0.1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -551,7 +564,9 @@ def seeds():
 def test_numbers_of_a_run_have_names():
     report = replace(fake([0.9, 0.2, 0.5, 0.1], 3.0), swap_flips=0.3, redraw_flips=0.1)
     report = replace(report, attribute_gap=-0.4)
-    zeros = reports.Sparsity(np.array([0.5, 0.25]), 0.5, 0.8, 0.7, 0.1)
+    zeros = reports.Sparsity(
+        zeros=np.array([0.5, 0.25]), zeros_single=0.5, mixed=0.8, mixed_kept=0.7, C=0.1
+    )
     run = SimpleNamespace(reports={"DFR": report}, sparsity=zeros)
     for k, accuracy in enumerate([0.9, 0.2, 0.5, 0.1]):
         assert study.number_of(run, "DFR", f"group {k}") == accuracy

@@ -43,7 +43,7 @@ class Cifar:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LongTail:
     """A long-tailed training set of k classes, and the balanced test set.
 
@@ -104,12 +104,12 @@ def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:
         rows.append(mine[torch.randperm(len(mine), generator=g)[:count]])
     chosen = torch.cat(rows)
     return LongTail(
-        train.images[chosen].float() / 255,
-        train.labels[chosen],
-        test.images.float() / 255,
-        test.labels,
-        counts,
-        train.names,
+        images=train.images[chosen].float() / 255,
+        labels=train.labels[chosen],
+        test_images=test.images.float() / 255,
+        test_labels=test.labels,
+        counts=counts,
+        names=train.names,
     )
 
 

@@ -15,7 +15,7 @@ MINORITY = ("dress", "sandal", "sneaker")
 PIXEL_MEAN, PIXEL_SD = 0.286, 0.353
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """Six classes of clothes, three of them rare; one training set a seed.
 
@@ -84,13 +84,13 @@ def draw(
     def labels(counts) -> Tensor:
         return torch.arange(len(sizes)).repeat_interleave(torch.tensor(counts))
 
-    found = (
-        torch.tensor(sizes, dtype=torch.float64),
-        torch.stack(X),
-        labels(sizes),
-        torch.stack(V),
-        labels([n_val] * len(sizes)),
-        _pixels(test.images[torch.cat(held)]),
-        labels([len(r) for r in held]),
+    found = dict(
+        counts=torch.tensor(sizes, dtype=torch.float64),
+        X=torch.stack(X),
+        y=labels(sizes),
+        val_X=torch.stack(V),
+        val_y=labels([n_val] * len(sizes)),
+        test_X=_pixels(test.images[torch.cat(held)]),
+        test_y=labels([len(r) for r in held]),
     )
-    return Task(tuple(seeds), *(x.to(device) for x in found))
+    return Task(seeds=tuple(seeds), **{k: x.to(device) for k, x in found.items()})

@@ -20,7 +20,7 @@ SIZE = 32
 FOREGROUND = 0.12  # grey level above which a pixel belongs to the garment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Images:
     """A set of images with labels, attributes, groups and masks.
 
@@ -52,10 +52,10 @@ class Images:
 
     def take(self, rows: Tensor) -> "Images":
         """The images at the given rows."""
-        return Images(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
+        return Images(**{name: value[rows] for name, value in vars(self).items()})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """What a world is made of.
 
@@ -91,11 +91,11 @@ class World:
 
 
 BIRDS = World(
-    "birds",
-    (("T-shirt", "pullover"), ("dress", "coat")),
-    ("top on land", "top on water", "dress on land", "dress on water"),
-    ("land", "water"),
-    {
+    name="birds",
+    classes=(("T-shirt", "pullover"), ("dress", "coat")),
+    groups=("top on land", "top on water", "dress on land", "dress on water"),
+    attributes=("land", "water"),
+    counts={
         "train": (3498, 184, 56, 1057),
         "val": (467, 466, 133, 133),
         "hold": (700, 37, 11, 211),
@@ -103,11 +103,11 @@ BIRDS = World(
     },
 )
 SKIN = World(
-    "skin",
-    (("pullover", "shirt"), ("coat",)),
-    ("benign", "benign, patch", "malignant", "malignant, patch"),
-    ("no patch", "patch"),
-    {
+    name="skin",
+    classes=(("pullover", "shirt"), ("coat",)),
+    groups=("benign", "benign, patch", "malignant", "malignant, patch"),
+    attributes=("no patch", "patch"),
+    counts={
         "train": (2000, 1850, 430, 0),
         "val": (400, 370, 130, 0),
         "hold": (430, 400, 92, 0),
@@ -206,10 +206,17 @@ PAINTERS = {"birds": draw_birds, "skin": draw_skin}
 def paint(world: World, canvas: Canvas, a: Tensor, g: torch.Generator) -> Images:
     """Draw a world's nuisance for given attributes around placed garments."""
     x, nuisance = PAINTERS[world.name](canvas, a, g)
-    return Images(x, canvas.y, a, canvas.mask, nuisance, canvas.source)
+    return Images(
+        x=x,
+        y=canvas.y,
+        a=a,
+        object_mask=canvas.mask,
+        nuisance_mask=nuisance,
+        source=canvas.source,
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Splits:
     """A drawn world.
 
@@ -329,13 +336,15 @@ def draw(world: World, *, full: bool = False, generator: torch.Generator) -> Spl
     rows = (val.y == 1) & (val_a == 0)
     plain = Canvas(*(getattr(val_canvas, f)[rows] for f in canvas.__dataclass_fields__))
     return Splits(
-        world,
-        train,
-        val,
-        drawn["hold"][2],
-        test,
-        balanced,
-        paint(world, test_canvas, test_a, g),
-        paint(world, test_canvas, 1 - test_a, g),
-        paint(world, plain, torch.ones(int(rows.sum()), dtype=torch.int64), g),
+        world=world,
+        train=train,
+        val=val,
+        hold=drawn["hold"][2],
+        test=test,
+        balanced=balanced,
+        test_same=paint(world, test_canvas, test_a, g),
+        test_swapped=paint(world, test_canvas, 1 - test_a, g),
+        val_pasted=paint(
+            world, plain, torch.ones(int(rows.sum()), dtype=torch.int64), g
+        ),
     )

@@ -145,7 +145,14 @@ def train_expert(
             checkpoint=Checkpoint(folder / phase, plan.every, about),
         )
 
-    placed = LongTail(images, labels, test, task.test_labels, task.counts, task.names)
+    placed = LongTail(
+        images=images,
+        labels=labels,
+        test_images=test,
+        test_labels=task.test_labels,
+        counts=task.counts,
+        names=task.names,
+    )
     expert = fresh(start, placed, plan, generator_for(seed, kind))
     found["start"] = scores(Expert(start.backbone, expert.head), test).cpu()
     phases.phase_one(expert, images, labels, **options("phase 1"))

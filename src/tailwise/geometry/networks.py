@@ -91,7 +91,7 @@ class Body(nn.Module):
         return h
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Networks:
     """Trained members: S seeds x K configurations.
 
@@ -281,16 +281,17 @@ def train(
     finite = (W.isfinite() & H.isfinite()).all(-1).all(-1).cpu()
     error_w, error_h = torch.stack(found, -1).cpu()
     return Networks(
-        tuple(configs),
-        tuple(configs.values()),
-        task,
-        recipe,
-        W.cpu(),
-        H.cpu(),
-        stops,
-        error_w,
-        error_h,
-        right.double().mean(-1),
-        *seen[1:],
-        ~finite,
+        labels=tuple(configs),
+        configs=tuple(configs.values()),
+        task=task,
+        recipe=recipe,
+        W=W.cpu(),
+        H=H.cpu(),
+        epochs=stops,
+        error_w=error_w,
+        error_h=error_h,
+        train_accuracy=right.double().mean(-1),
+        val_logits=seen[1],
+        test_logits=seen[2],
+        diverged=~finite,
     )

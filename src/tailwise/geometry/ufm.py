@@ -79,7 +79,7 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected > 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UFM:
     """Trained members, one per configuration.
 
@@ -325,6 +325,15 @@ def train_ufm(
             if progress:
                 progress(len(history), len(stops))
     error_w, error_h, log_loss = torch.stack(history, -1)
-    at = torch.tensor(sorted(stops))
-    measured = at, error_w, error_h, log_loss, ~alive
-    return UFM(configs, n, loss.delta, W, H, *measured)
+    return UFM(
+        configs=configs,
+        class_counts=n,
+        delta=loss.delta,
+        W=W,
+        H=H,
+        steps=torch.tensor(sorted(stops)),
+        error_w=error_w,
+        error_h=error_h,
+        log_loss=log_loss,
+        diverged=~alive,
+    )

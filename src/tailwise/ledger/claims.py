@@ -25,7 +25,7 @@ VERDICTS = (
 JUDGED = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One statement that can turn out wrong.
 
@@ -101,7 +101,7 @@ class Measurement:
         return half_width(self.stderr)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """What one run of a chapter measured."""
 
@@ -198,7 +198,8 @@ def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> st
 
     Examples
     --------
-    >>> claim = Claim("ch0.x", "gain", "ours", "accuracy gain", "at least", 0.01)
+    >>> about = dict(says="gain", where="ours", metric="accuracy gain")
+    >>> claim = Claim(id="ch0.x", kind="at least", bound=0.01, **about)
     >>> verdict(claim, (Measurement(0.05, 0.01),), "laptop")
     'reproduced'
     >>> verdict(claim, (Measurement(0.02, 0.01),), "laptop")
@@ -309,11 +310,11 @@ class Ledger:
         claims = self.chapter.claims
         measured = {id: self._of(id) for id in claims if id in self._measured}
         return Record(
-            self.chapter.key,
-            self.profile.name,
-            provenance.describe(self.profile, self._stopwatch),
-            measured,
-            {
+            chapter=self.chapter.key,
+            profile=self.profile.name,
+            provenance=provenance.describe(self.profile, self._stopwatch),
+            measurements=measured,
+            verdicts={
                 id: verdict(c, self._of(id), self.profile.name)
                 for id, c in claims.items()
             },

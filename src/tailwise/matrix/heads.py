@@ -48,7 +48,7 @@ class Member:
     weights: str = "equal"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Program:
     """Members as tensors over P data sets, k classes and M members.
 
@@ -107,12 +107,12 @@ def _program(
     label = y.unsqueeze(1).expand(-1, M, -1)
     a = tables["label_temperature"].mT.gather(2, label)
     return _Program(
-        a.unsqueeze(1),
-        tables["class_temperature"].unsqueeze(-1),
-        tables["offset"].unsqueeze(-1),
-        per_row * a,
-        like.new_tensor([[m.ridge] for m in members]),
-        _rules(members, like),
+        label_temperature=a.unsqueeze(1),
+        class_temperature=tables["class_temperature"].unsqueeze(-1),
+        offset=tables["offset"].unsqueeze(-1),
+        weights=per_row * a,
+        ridge=like.new_tensor([[m.ridge] for m in members]),
+        ruled=_rules(members, like),
     )
 
 

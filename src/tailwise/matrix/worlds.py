@@ -31,7 +31,7 @@ class Part:
         return Part(*(value.to(device) for value in vars(self).values()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """A task with frozen features.
 
@@ -99,7 +99,16 @@ def _world(name, title, k, groups, parts, *, labelled, views=0, mixed_by) -> Wor
     shares = _shares(getattr(train, mixed_by), size)
     mix = training_mix(getattr(test, mixed_by), shares)
     known = dict(labelled=labelled, views=views, mix=mix)
-    return World(name, title, k, tuple(groups), train, val, test, **known)
+    return World(
+        name=name,
+        title=title,
+        n_classes=k,
+        groups=tuple(groups),
+        train=train,
+        val=val,
+        test=test,
+        **known,
+    )
 
 
 def rare_classes(P: Profile, n_seeds: int) -> World:

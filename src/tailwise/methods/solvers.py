@@ -198,7 +198,7 @@ def leave_one_out_scores(
     return y - (y - fitted) / (1 - leverage)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _RatioProblem:
     """Normal equations of R ratios on S data sets, from the moments of the classes."""
 
@@ -285,7 +285,9 @@ def _ratio_problem(X: Tensor, y: Tensor, ratios: Tensor) -> _RatioProblem:
     between = weight[0] * weight[1] / total
     centre = (weight[0] * mean[0] + weight[1] * mean[1]) / total
     target = ((weight[1] - weight[0]) / total).squeeze(-1)
-    return _RatioProblem(gram, gap, between, ratios, centre, target)
+    return _RatioProblem(
+        gram=gram, gap=gap, between=between, ratios=ratios, centre=centre, target=target
+    )
 
 
 def solve_ratio_heads(

@@ -18,7 +18,7 @@ from tailwise.own.files import Raw, read_csv, read_npz
 READERS = {".npz": read_npz, ".csv": read_csv}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Features:
     """Features of a frozen network with labels and, where known, groups.
 
@@ -49,8 +49,7 @@ class Features:
     def take(self, rows: np.ndarray) -> "Features":
         """The samples at the given rows; classes and group names stay as they are."""
         groups = None if self.groups is None else self.groups[rows]
-        names = self.group_names, self.columns
-        return Features(self.X[rows], self.y[rows], self.classes, groups, *names)
+        return replace(self, X=self.X[rows], y=self.y[rows], groups=groups)
 
     def cells(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """What every result is reported for: cell of each sample [n], and their names.
@@ -141,7 +140,15 @@ def from_arrays(
     >>> data.classes.tolist(), data.y.tolist()
     (['crack', 'ok'], [1, 1, 0])
     """
-    return _checked(Raw(np.asarray(X), y, groups, (), "row {0} (the first is 0)"))
+    return _checked(
+        Raw(
+            X=np.asarray(X),
+            y=y,
+            groups=groups,
+            columns=(),
+            place="row {0} (the first is 0)",
+        )
+    )
 
 
 def _checked(raw: Raw) -> Features:
@@ -170,7 +177,9 @@ def _checked(raw: Raw) -> Features:
         names, groups = _coded("group", raw.groups, raw.place)
         _check_groups(names, groups)
     _warn_of_copies(X, raw.place)
-    return Features(X, y, classes, groups, names, columns)
+    return Features(
+        X=X, y=y, classes=classes, groups=groups, group_names=names, columns=columns
+    )
 
 
 def _at(place: str, row: int) -> str:

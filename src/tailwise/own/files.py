@@ -18,7 +18,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Raw:
     """What stands in a file, not checked yet; `place` names a row as a reader would."""
 
@@ -45,7 +45,7 @@ def read_npz(path: Path, features, label: str, group: str | None) -> Raw:
         y = _array(file, _name("label", asked, file.files))
         name = _name("group", group, file.files)
         groups = None if name is None else _array(file, name)
-    return Raw(X, y, groups, (), "row {0} (the first is 0)")
+    return Raw(X=X, y=y, groups=groups, columns=(), place="row {0} (the first is 0)")
 
 
 def _name(what: str, asked: str | None, there: list[str]) -> str | None:
@@ -111,7 +111,13 @@ def read_csv(path: Path, features, label: str, group: str | None) -> Raw:
         _check_numbers(table[name])
     X = table[chosen].to_numpy(np.float32)
     groups = None if group is None else table[group]
-    return Raw(X, table[label], groups, tuple(chosen), "line {1} of the file")
+    return Raw(
+        X=X,
+        y=table[label],
+        groups=groups,
+        columns=tuple(chosen),
+        place="line {1} of the file",
+    )
 
 
 def some(names: Sequence[str]) -> str:

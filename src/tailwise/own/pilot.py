@@ -24,7 +24,7 @@ class Split:
     test: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pilot:
     """What every head did on the test part of every split.
 
@@ -186,17 +186,17 @@ def pilot(
         np.array([[one[k] for one in row] for row in found]) for k in range(4)
     )
     return Pilot(
-        data,
-        tuple(splits),
-        tuple(names),
-        objective,
-        data.cells()[1],
-        by_class,
-        by_cell,
-        mean,
-        bins,
-        settings,
-        tuple(notes),
+        data=data,
+        splits=tuple(splits),
+        heads=tuple(names),
+        objective=objective,
+        cells=data.cells()[1],
+        by_class=by_class,
+        by_cell=by_cell,
+        mean=mean,
+        bins=bins,
+        settings=settings,
+        notes=tuple(notes),
     )
 
 

@@ -16,7 +16,7 @@ MAX_ROWS = 20_000
 RIDGE = 0.1  # of the head whose effective features are counted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Counts, ratio and effective dimension of a data set.
 
@@ -88,13 +88,13 @@ def report(data: Features, *, test: float = 0.2, seed: int = 0) -> Report:
         )
     )
     return Report(
-        len(data),
-        data.X.shape[1],
-        _counts(data),
-        float(per_class.max() / per_class.min()),
-        dimensions,
-        float(limit),
-        tuple(sentences),
+        n=len(data),
+        d=data.X.shape[1],
+        counts=_counts(data),
+        ratio=float(per_class.max() / per_class.min()),
+        dimensions=dimensions,
+        limit=float(limit),
+        sentences=tuple(sentences),
     )
 
 

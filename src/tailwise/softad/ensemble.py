@@ -62,7 +62,7 @@ class Method:
             raise ValueError(f"scale is {self.scale}: expected > 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ensemble:
     """Trained members: S seeds x K methods.
 
@@ -291,4 +291,11 @@ def train(
     params = {name: torch.cat([p[name] for p in params]) for name in params[0]}
     diverged, history = map(torch.cat, rest)
     q = q if grouped.any() else None
-    return Ensemble(architecture, tuple(methods), params, diverged, history, q)
+    return Ensemble(
+        architecture=architecture,
+        methods=tuple(methods),
+        params=params,
+        diverged=diverged,
+        history=history,
+        q=q,
+    )

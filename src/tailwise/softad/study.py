@@ -48,7 +48,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Size:
     """How large to run one model.
 
@@ -73,7 +73,7 @@ class Size:
     device: str = "cpu"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One model under one severity law.
 
@@ -159,17 +159,17 @@ def run(
     correct = logits.argmax(-1) == y
     raw, scaled = (views.dashboard(losses, correct, law) for losses in scored)
     return Result(
-        architecture,
-        law,
-        tuple(method.label for method in methods),
-        raw,
-        scaled,
-        temperature,
-        trained.norm.cpu(),
-        trained.diverged.cpu(),
-        gave_up(raw, logits.shape[-1]) & ~trained.diverged.cpu(),
-        scored[0].float(),
-        correct,
+        architecture=architecture,
+        law=law,
+        labels=tuple(method.label for method in methods),
+        view=raw,
+        scaled=scaled,
+        temperature=temperature,
+        norm=trained.norm.cpu(),
+        diverged=trained.diverged.cpu(),
+        gave_up=gave_up(raw, logits.shape[-1]) & ~trained.diverged.cpu(),
+        losses=scored[0].float(),
+        correct=correct,
     )
 
 
@@ -295,7 +295,7 @@ TOY = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Toy:
     """Lines fitted to two Gaussians with a share of turned, hard points.
 
@@ -365,16 +365,16 @@ def run_toy(hard: float, n_seeds: int, methods: Sequence[Method] = TOY) -> Toy:
         return ((right * rows).sum(-1) / rows.sum(-1)).numpy()
 
     return Toy(
-        tuple(method.label for method in methods),
-        right.mean(-1).numpy(),
-        among(~new_hard),
-        among(new_hard),
-        corruption.boundary_angle(coef).numpy(),
-        X[0],
-        y[0],
-        is_hard[0],
-        coef[0].numpy(),
-        intercept[0].numpy(),
+        labels=tuple(method.label for method in methods),
+        accuracy=right.mean(-1).numpy(),
+        easy=among(~new_hard),
+        hard=among(new_hard),
+        angle=corruption.boundary_angle(coef).numpy(),
+        X=X[0],
+        y=y[0],
+        is_hard=is_hard[0],
+        coef=coef[0].numpy(),
+        intercept=intercept[0].numpy(),
     )
 
 

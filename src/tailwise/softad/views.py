@@ -16,7 +16,7 @@ from tailwise.data.corruption import Law
 from tailwise.data.corruption import law as severity_law
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dashboard:
     """What to show together, float64, one value per member.
 
@@ -142,8 +142,8 @@ def drift(
     if not rows:
         raise ValueError("laws is empty: expected [t, 6]")
     matrix = _summarised(losses, correct, quantile)
-    views = (vars(_read(matrix, p, quantile)).values() for p in rows)
-    return Dashboard(*(torch.stack(values) for values in zip(*views)))
+    views = [vars(_read(matrix, p, quantile)) for p in rows]
+    return Dashboard(**{k: torch.stack([v[k] for v in views]) for k in views[0]})
 
 
 def gave_up(loss_mean: Tensor, n_classes: int, within: float = 0.05) -> Tensor:

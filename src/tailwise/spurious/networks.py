@@ -134,7 +134,7 @@ def _layout(x: Tensor, device: str) -> Tensor:
     return x.to(device, memory_format=torch.channels_last)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Embedded:
     """What a frozen network makes of a world.
 
@@ -171,9 +171,9 @@ def embed(
     features["test"] = maps.mean((-2, -1), dtype=torch.float64)
     weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
     return Embedded(
-        {name: values.numpy() for name, values in features.items()},
-        maps,
-        splits,
-        (weight[1] - weight[0]).numpy(),
-        float(bias[1] - bias[0]),
+        features={name: values.numpy() for name, values in features.items()},
+        maps=maps,
+        splits=splits,
+        coef=(weight[1] - weight[0]).numpy(),
+        intercept=float(bias[1] - bias[0]),
     )

@@ -24,7 +24,7 @@ class Head:
         return features @ self.coef + self.intercept
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What a head achieves and what it looks at, on one drawn world.
 
@@ -105,10 +105,13 @@ class Report:
         return self.swap_flips - self.redraw_flips
 
 
-def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> tuple:
+CHANGES = ("swap_flips", "redraw_flips", "nuisance_effect")
+
+
+def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> dict:
     """Flips by the other attribute, flips by a redraw, effect of the nuisance."""
     if not {"test_same", "test_swapped"} <= world.features.keys():
-        return (float("nan"),) * 3
+        return dict.fromkeys(CHANGES, float("nan"))
     same, swapped = (
         torch.from_numpy(head.scores(world.features[name]))
         for name in ("test_same", "test_swapped")
@@ -118,11 +121,12 @@ def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> tuple:
         torch.where(world.splits.test.a == 0, first, second)
         for first, second in ((scores, swapped), (swapped, scores))
     )
-    return (
+    found = (
         explain.flip_rate(scores, swapped).item(),
         explain.flip_rate(scores, same).item(),
         ((after - before).mean() / scores.std()).item(),
     )
+    return dict(zip(CHANGES, found))
 
 
 def report(head: Head, world: Embedded) -> Report:
@@ -141,17 +145,19 @@ def report(head: Head, world: Embedded) -> Report:
     label, attribute = explain.neuron_effects(features, test.group).abs()
     weight = coef.abs() * features.std(0)
     gaps = explain.neuron_effects(scores[:, None], test.group)
+    label_gap, attribute_gap = gaps.flatten().tolist()
     return Report(
-        accuracy,
-        *_changes(head, world, scores),
-        on_object.share.nanmean().item(),
-        on_object.floor.nanmean().item(),
-        on_nuisance.share.nanmean().item(),
-        on_nuisance.floor.nanmean().item(),
-        on_nuisance.share[predicted == 0].nanmean().item(),
-        (cam.sum((-2, -1)) == 0).double().mean().item(),
-        *gaps.flatten().tolist(),
-        (weight[attribute > label].sum() / weight.sum()).item(),
+        accuracy=accuracy,
+        **_changes(head, world, scores),
+        object_share=on_object.share.nanmean().item(),
+        object_floor=on_object.floor.nanmean().item(),
+        nuisance_share=on_nuisance.share.nanmean().item(),
+        nuisance_floor=on_nuisance.floor.nanmean().item(),
+        nuisance_share_0=on_nuisance.share[predicted == 0].nanmean().item(),
+        empty_maps=(cam.sum((-2, -1)) == 0).double().mean().item(),
+        label_gap=label_gap,
+        attribute_gap=attribute_gap,
+        nuisance_weight=(weight[attribute > label].sum() / weight.sum()).item(),
     )
 
 
@@ -160,7 +166,7 @@ def own_head(world: Embedded) -> Head:
     return Head(world.coef, world.intercept)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sparsity:
     """Zeros of a DFR head, and the neurons that it keeps.
 
@@ -202,9 +208,9 @@ def sparsity(estimator: DeepFeatureReweighting, world: Embedded) -> Sparsity:
     kept = estimator.coef_[0] != 0
     heads = range(1, len(coef) + 1)
     return Sparsity(
-        np.array([averaged_zero_fraction(estimator.heads_, R) for R in heads]),
-        float((coef == 0).mean()),
-        float(mixed.mean()),
-        float(mixed[kept].mean()) if kept.any() else float("nan"),
-        estimator.C_,
+        zeros=np.array([averaged_zero_fraction(estimator.heads_, R) for R in heads]),
+        zeros_single=float((coef == 0).mean()),
+        mixed=float(mixed.mean()),
+        mixed_kept=float(mixed[kept].mean()) if kept.any() else float("nan"),
+        C=estimator.C_,
     )

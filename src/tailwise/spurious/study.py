@@ -84,7 +84,7 @@ def automatic(own: Head, world: Embedded) -> Head:
     return Head(estimator.coef_[0], float(estimator.intercept_[0]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedRun:
     """Every head on one seed of one world.
 
@@ -168,21 +168,22 @@ def run_seed(recipe: Recipe, *, scratch: bool = False) -> SeedRun:
         reports["balanced data, from scratch"] = report(own_head(other), other)
     rows = six_images(splits.test)
     return SeedRun(
-        reports,
-        sparsity(estimator, erm),
-        len(trained),
-        sum(trained),
-        heads,
-        f,
-        rows,
-        erm.maps[rows],
+        reports=reports,
+        sparsity=sparsity(estimator, erm),
+        n_networks=len(trained),
+        n_trained=sum(trained),
+        heads=heads,
+        features=f,
+        shown=rows,
+        shown_maps=erm.maps[rows],
     )
 
 
 def joined(a: spurious.Images, b: spurious.Images) -> spurious.Images:
     """Two sets of images as one."""
-    fields = spurious.Images.__dataclass_fields__
-    return spurious.Images(*(torch.cat([getattr(a, f), getattr(b, f)]) for f in fields))
+    other = vars(b)
+    both = {name: torch.cat([x, other[name]]) for name, x in vars(a).items()}
+    return spurious.Images(**both)
 
 
 def tune_group_dro(recipe: Recipe, steps: Sequence[float]) -> dict[float, float]:

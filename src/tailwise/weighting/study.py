@@ -36,7 +36,7 @@ class Setting:
         return self.delta < 2 * self.prior
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingRun:
     """Simulated class errors of one setting.
 
@@ -124,11 +124,17 @@ def run_setting(
         snr=snr,
         generator=generator,
     )
-    by_class = [
+    minority, majority = (
         dict(zip(named, e.T)) | {"grid": e[:, len(named) :]}
         for e in (e.cpu().numpy() for e in errors)
-    ]
-    return SettingRun(setting, named, grid.numpy(), *by_class)
+    )
+    return SettingRun(
+        setting=setting,
+        named=named,
+        grid=grid.numpy(),
+        minority=minority,
+        majority=majority,
+    )
 
 
 @dataclass(frozen=True)
