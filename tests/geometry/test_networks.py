@@ -19,8 +19,8 @@ SEEDS, COUNTS, D = (4, 9), (7, 5, 3, 2), 6
 N, K = sum(COUNTS), len(COUNTS)
 SMALL = {"epochs": 5, "batch_size": 6, "widths": (8, 5)}  # 3 steps an epoch: 6, 6, 5
 RECIPES = {
-    "features": Recipe(ridge=0.02, ridge_w=0.1, lr=0.01, head=5.0, **SMALL),
-    "ordinary": Recipe(True, ridge=0.02, lr=0.05, head=2.0, **SMALL),
+    "features": Recipe(ridge=0.02, ridge_w=0.1, lr=0.01, head_factor=5.0, **SMALL),
+    "ordinary": Recipe(True, ridge=0.02, lr=0.05, head_factor=2.0, **SMALL),
 }
 # Not symmetric, so that it matters which of the two is the label.
 OFFSET = [[0, 0.3, -0.2, 0.5], [1, 0, 0.1, 0.2], [0.4, -1, 0, 0], [0, 0.7, -0.3, 0]]
@@ -147,7 +147,7 @@ def plain_loop(task, s, config, recipe):
     model = Plain(task.seeds[s], recipe).double()
     groups = [
         {"params": model.body.parameters(), "scale": 1.0},
-        {"params": model.head.parameters(), "scale": recipe.head},
+        {"params": model.head.parameters(), "scale": recipe.head_factor},
     ]
     if recipe.ordinary:
         kind = {"momentum": 0.9, "weight_decay": recipe.ridge}

@@ -15,10 +15,10 @@ from tailwise.ledger import claims, provenance
 from tailwise.ledger.board import (
     ClaimTable,
     claim_box,
+    every_claim,
     headline,
     minutes,
     outcome,
-    scoreboard,
 )
 from tailwise.ledger.claims import Claim, Ledger, Measurement, verdict
 from tailwise.metrics import Estimate, estimate
@@ -464,20 +464,20 @@ def test_the_outcome_shows_numbers_and_where_they_come_from(ledger):
     assert "partly" in repr(table)
 
 
-def test_the_scoreboard_has_a_row_for_each_claim(ledger):
+def test_every_claim_has_a_row(ledger):
     fill(ledger).save()
-    board = scoreboard("laptop")
+    board = every_claim("laptop")
     assert dict(zip(board["claim"], board["verdict"])) == VERDICTS
     assert board["origin"].tolist() == ["paper", "tailwise", "paper"]
-    assert set(scoreboard("laptop", "recorded")["verdict"]) == {"not recorded yet"}
-    assert set(scoreboard("gpu")["verdict"]) == {"not recorded yet"}
+    assert set(every_claim("laptop", "recorded")["verdict"]) == {"not recorded yet"}
+    assert set(every_claim("gpu")["verdict"]) == {"not recorded yet"}
 
 
 def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
     fill(ledger).save()
     edited = CLAIMS.replace("bound: 0.5", "bound: 5.0")
     (book / "claims" / "ch9.yml").write_text(edited)
-    board = scoreboard("laptop").set_index("claim")
+    board = every_claim("laptop").set_index("claim")
     assert board.loc["ch9.plain", "verdict"] == "not reproduced"
 
 

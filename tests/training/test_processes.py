@@ -10,7 +10,7 @@ from tailwise.ledger.provenance import Stopwatch
 from tailwise.training import processes
 from tailwise.training.processes import in_processes
 
-CELLS = [(3, 2.0), (5, 0.5), (1, 1.0)]
+ARGUMENTS = [(3, 2.0), (5, 0.5), (1, 1.0)]
 
 
 def drawn(seed: int, scale: float) -> torch.Tensor:
@@ -19,8 +19,10 @@ def drawn(seed: int, scale: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_are_those_of_a_loop_in_order(jobs, two_cores):
-    for found, cell in zip(in_processes(drawn, CELLS, jobs=jobs), CELLS, strict=True):
-        assert torch.equal(found, drawn(*cell))
+    for found, given in zip(
+        in_processes(drawn, ARGUMENTS, jobs=jobs), ARGUMENTS, strict=True
+    ):
+        assert torch.equal(found, drawn(*given))
 
 
 def test_another_device_stays_in_this_process():

@@ -120,10 +120,10 @@ def readme_table() -> str:
     """The README's table: a row per chapter with its recorded verdicts."""
     from tailwise import profiles
     from tailwise.ledger import claims
-    from tailwise.ledger.board import headline, scoreboard
+    from tailwise.ledger.board import every_claim, headline
     from tailwise.ledger.tables import tally
 
-    boards = {name: scoreboard(name, "recorded") for name in profiles.PROFILES}
+    boards = {name: every_claim(name, "recorded") for name in profiles.PROFILES}
     launch = f"https://colab.research.google.com/github/{repository(ROOT)}/blob/main"
     lines = [headline("laptop", claims.recorded), ""]
     lines += ["| chapter | question and finding | verdicts | run it |"]

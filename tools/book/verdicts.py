@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import scoreboard
+from tailwise.ledger.board import every_claim
 from tools.book.layout import profile_name
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     profile = profile_name()
     if not claims.chapters():
         return
-    board = scoreboard(profile)
+    board = every_claim(profile)
     print("+ reproduced, - not reproduced; a value ± one standard error")
     width = board["claim"].str.len().max()
     for chapter, rows in board.groupby("chapter", sort=False):
@@ -36,7 +36,7 @@ def main() -> None:
     counts = board["verdict"].value_counts()
     summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     print(f"\n{len(board)} claims: {summary}")
-    print("\n".join(changes(board, scoreboard(profile, "recorded"))), end="\n\n")
+    print("\n".join(changes(board, every_claim(profile, "recorded"))), end="\n\n")
 
 
 if __name__ == "__main__":

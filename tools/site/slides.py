@@ -15,7 +15,7 @@ import nbformat
 from markupsafe import Markup
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import scoreboard
+from tailwise.ledger.board import every_claim
 from tailwise.ledger.tables import tally
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, project, write
@@ -187,7 +187,7 @@ def deck(book: Book, pages: Path) -> str:
         The folder with the executed notebooks, laid out as book/ is.
     """
     asked = questions((book.source / "workshop" / "meeting.md").read_text("utf-8"))
-    board = scoreboard("laptop", "recorded")
+    board = every_claim("laptop", "recorded")
     chapters = []
     for key, rows in board.groupby("chapter"):
         path = pages / f"{claims.load(key).page}.ipynb"

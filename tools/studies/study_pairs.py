@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    stopwatch, files, cells = provenance.Stopwatch(), {}, []
+    stopwatch, files, runs = provenance.Stopwatch(), {}, []
     development = glyphs.draw(DEVELOPMENT)
     for seed in given.seeds:
         for kind in pretrained.KINDS:
@@ -58,8 +58,8 @@ def main() -> None:
             files[name] = hashlib.sha256(content).hexdigest()
         pair = study.load_pair(seed, folder=given.folder)
         rates = choices.choose_rates(pair, development, DEVELOPMENT, jobs=2)
-        cells += [(given.folder, seed, number, rates) for number in given.splits]
-    rows = in_processes(one, cells)
+        runs += [(given.folder, seed, number, rates) for number in given.splits]
+    rows = in_processes(one, runs)
     result = {
         "rows": list(chain.from_iterable(rows)),
         "files": files,

@@ -29,13 +29,13 @@ def choose_rates(
 
     On the CPU `jobs` processes share the work; the result is the same.
     """
-    cells = (
+    runs = (
         (pair, kind, task, seed, replace(settings, lr=rate))
         for kind in KINDS
         for rate in rates
     )
     device = _weight(pair).device
-    found = in_processes(tuned_accuracy, cells, jobs=jobs, device=device)
+    found = in_processes(tuned_accuracy, runs, jobs=jobs, device=device)
     table = torch.tensor(found).view(len(KINDS), len(rates))
     return {kind: rates[int(row.argmax())] for kind, row in zip(KINDS, table)}
 

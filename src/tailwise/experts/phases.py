@@ -32,7 +32,7 @@ from tailwise.experts.training import (
 )
 from tailwise.methods.losses import adjusted_cross_entropy, log_priors
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import Stacked, class_balanced, instance_balanced
+from tailwise.training.streams import SideBySide, class_balanced, instance_balanced
 
 
 def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -157,13 +157,13 @@ def full_fine_tuning(
 
 def dual_rows(
     labels: Tensor, settings: Settings, generator: torch.Generator
-) -> Stacked:
+) -> SideBySide:
     """Endless indices ``[2, batch / 2]``: class-balanced, then instance-balanced."""
     half = settings.batch // 2
     balanced = class_balanced(
         labels, half, generator=generator, per_class=settings.per_class
     )
-    return Stacked(balanced, instance_balanced(labels, half, generator=generator))
+    return SideBySide(balanced, instance_balanced(labels, half, generator=generator))
 
 
 def dual_loss(

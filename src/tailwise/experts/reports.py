@@ -47,8 +47,8 @@ def run_splits(
     splits.
     """
     parts = ("phases", "joint") if joint else ("phases",)  # the longest first
-    cells = ((*cell, rates, settings, device) for cell in product(parts, seeds))
-    found = in_processes(_part, cells, jobs=jobs, device=device)
+    runs = ((*each, rates, settings, device) for each in product(parts, seeds))
+    found = in_processes(_part, runs, jobs=jobs, device=device)
     splits = found[: len(seeds)]
     for split, logits in zip(splits, found[len(seeds) :]):
         split.logits |= logits
@@ -92,11 +92,11 @@ def table(splits: Sequence[Split], methods: Sequence[str]) -> pd.DataFrame:
     rows = {}
     for method in methods:
         found = accuracies(splits, method)
-        rows[method] = {part: _cell(100 * found[part]) for part in PARTS}
+        rows[method] = {part: _text(100 * found[part]) for part in PARTS}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _cell(values: np.ndarray) -> str:
+def _text(values: np.ndarray) -> str:
     e = estimate(values)
     return f"{e.mean:.1f} ± {e.stderr:.1f}"
 
@@ -185,7 +185,7 @@ def leak(splits: Sequence[Split]) -> pd.DataFrame:
                     chosen = split.task.few[labels] == few
                     hit = right(split, on=on)[KINDS.index(kind)][chosen]
                     values.append(100 * hit.double().mean().item())
-                row[on] = _cell(np.array(values))
+                row[on] = _text(np.array(values))
             rows[f"{kind}, {name}"] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -33,7 +33,7 @@ class Recipe:
         averaged over the examples: by the balance of both factors a `ridge` of the UFM.
         Features are then linear in the last hidden layer.
     ridge, ridge_w : float
-    lr, head : float
+    lr, head_factor : float
         Learning rate, and what multiplies it for the classifier.
     epochs, batch_size : int
     widths : tuple of int
@@ -44,14 +44,14 @@ class Recipe:
     ridge: float = 1e-4
     ridge_w: float = 1e-2
     lr: float = 2e-3
-    head: float = 30.0
+    head_factor: float = 30.0
     epochs: int = 120
     batch_size: int = 128
     widths: tuple[int, ...] = (80, 80, 32)
 
 
 FEATURES = Recipe()
-ORDINARY = Recipe(True, ridge=5e-4, lr=0.1, head=1.0, widths=(80, 80, 64))
+ORDINARY = Recipe(True, ridge=5e-4, lr=0.1, head_factor=1.0, widths=(80, 80, 64))
 
 
 class Body(nn.Module):
@@ -164,7 +164,7 @@ class _Program:
         recipe = self.recipe
         groups = [
             {"params": [p for p in self.body.parameters() if p.requires_grad]},
-            {"params": [self.head], "lr": recipe.lr * recipe.head},
+            {"params": [self.head], "lr": recipe.lr * recipe.head_factor},
         ]
         if recipe.ordinary:
             found = torch.optim.SGD(groups, recipe.lr, 0.9, weight_decay=recipe.ridge)

@@ -49,9 +49,9 @@ def assisted(class_counts: theory.Array, config: Config) -> Config:
 def main_grid(seeds: Sequence[int] = (0,)) -> tuple[Tensor, list[Config]]:
     """Two kinds of temperature, two ratios and seven exponents, k = 10: counts and
     configurations, 28 for each seed."""
-    cells = list(product(RATIOS, ("ldt", "cdt"), GAMMAS, seeds))
-    counts = torch.stack([theory.step_counts(5, 5, R, 5) for R, *_ in cells])
-    return counts, [Config(kind, gamma, seed=s) for _, kind, gamma, s in cells]
+    grid = list(product(RATIOS, ("ldt", "cdt"), GAMMAS, seeds))
+    counts = torch.stack([theory.step_counts(5, 5, R, 5) for R, *_ in grid])
+    return counts, [Config(kind, gamma, seed=s) for _, kind, gamma, s in grid]
 
 
 def train_limits(
@@ -266,7 +266,7 @@ def accuracy_table(networks: Networks, labels: Sequence[str]) -> pd.DataFrame:
     """Accuracies of some configurations, mean and standard error over seeds."""
     names = ("balanced", "majority", "minority")
     rows = {
-        label: dict(zip(names, map(_cell, accuracies(networks, label))))
+        label: dict(zip(names, map(_text, accuracies(networks, label))))
         for label in labels
     }
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -275,10 +275,10 @@ def accuracy_table(networks: Networks, labels: Sequence[str]) -> pd.DataFrame:
 def rebalanced_table(networks: Networks, label: str) -> pd.DataFrame:
     """Raw logits, and every way to change them, with the knobs that were chosen."""
     names = ("balanced", "majority", "minority")
-    rows = {"raw": dict(zip(names, map(_cell, accuracies(networks, label))))}
+    rows = {"raw": dict(zip(names, map(_text, accuracies(networks, label))))}
     for how in REBALANCE:
         found = choose(networks, label, how)
-        rows[how] = dict(zip(names, map(_cell, found.accuracy)))
+        rows[how] = dict(zip(names, map(_text, found.accuracy)))
         knobs = ("raw" if np.isnan(k) else f"{k:g}" for k in found.knob)
         rows[how]["knobs"] = ", ".join(knobs)
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
@@ -299,7 +299,7 @@ def contests(runs: dict[str, Networks]) -> dict[str, dict[str, Estimate]]:
     return claims | {"ch5.retraining_pays": retrained}
 
 
-def _cell(values: Tensor) -> str:
+def _text(values: Tensor) -> str:
     e = estimate(values.numpy())
     return f"{e.mean:.3f} ± {e.stderr:.3f}"
 

@@ -1,6 +1,6 @@
 """What the papers claim, what runs measured, and the verdicts that follow."""
 
-from tailwise.ledger.board import claim_box, headline, outcome, scoreboard
+from tailwise.ledger.board import claim_box, every_claim, headline, outcome
 from tailwise.ledger.claims import (
     VERDICTS,
     Chapter,
@@ -22,11 +22,11 @@ __all__ = [
     "Record",
     "VERDICTS",
     "claim_box",
+    "every_claim",
     "headline",
     "latest",
     "load",
     "outcome",
     "recorded",
-    "scoreboard",
     "verdict",
 ]

@@ -1,4 +1,4 @@
-"""Claims and verdicts as tables: the claim box, a run's outcome, the scoreboard."""
+"""Claims and verdicts as tables: the claim box, a run's outcome, the headline."""
 
 import html
 from collections import Counter
@@ -132,7 +132,7 @@ def minutes(chapter: str, *profile_names: str) -> str:
     return "\n".join(lines)
 
 
-def scoreboard(profile: str, source: str = "latest") -> pd.DataFrame:
+def every_claim(profile: str, source: str = "latest") -> pd.DataFrame:
     """Every claim of the book with its verdict.
 
     Parameters

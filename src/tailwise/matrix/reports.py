@@ -32,9 +32,9 @@ class HeatMap:
     ----------
     record : Record
     metric : str
-        A key of `transfer.METRICS`.
+        A key of `tailwise.matrix.run.METRICS`.
     full : float
-        The gain at which a cell has its full colour.
+        The gain at which an entry has its full colour.
     """
 
     record: Record

@@ -28,7 +28,7 @@ REFUTED = {">": "at most", "<": "at least", "~": "agreement"}
 
 @dataclass(frozen=True)
 class Statement:
-    """A comparison of one cell of the matrix, or of two, with a number."""
+    """A comparison of one entry of the matrix, or of two, with a number."""
 
     world: str
     method: str
@@ -38,7 +38,7 @@ class Statement:
     bound: float
 
     def measured(self, record: Record) -> Estimate:
-        """The level or the paired difference; a ValueError names an unknown cell."""
+        """The level or the paired difference; a ValueError names an unknown entry."""
         if self.less is None:
             return record.level(self.world, self.method, self.metric)
         return record.gain(self.world, self.method, self.metric, self.less)

@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 def in_processes(
     function: Callable[..., T],
-    cells: Iterable[tuple],
+    arguments: Iterable[tuple],
     *,
     jobs: int = 2,
     device: str | torch.device = "cpu",
 ) -> list[T]:
-    """``[function(*cell) for cell in cells]``, on the CPU in up to `jobs` processes.
+    """``[function(*a) for a in arguments]``, on the CPU in up to `jobs` processes.
 
     On another device, or with one core (``LOKY_MAX_CPU_COUNT=1``: `make book` runs
     other notebooks on the others), one after the other, in this process. Processes
@@ -29,7 +29,7 @@ def in_processes(
     [2, 4]
     """
     jobs = min(jobs, cpu_count()) if torch.device(device).type == "cpu" else 1
-    found = Parallel(n_jobs=jobs)(delayed(function)(*cell) for cell in cells)
+    found = Parallel(n_jobs=jobs)(delayed(function)(*each) for each in arguments)
     if jobs > 1:
         get_reusable_executor(reuse=True).shutdown(wait=True)
     return found

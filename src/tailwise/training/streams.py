@@ -105,7 +105,7 @@ class Stream(Iterator[Tensor]):
             each.order, rest = rest[:size], rest[size:]
 
 
-class Stacked(Iterator[Tensor]):
+class SideBySide(Iterator[Tensor]):
     """Batches of several streams side by side, ``[streams, batch]``."""
 
     def __init__(self, *streams: Stream) -> None:
