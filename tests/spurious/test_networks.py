@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from tailwise.data import spurious
 from tailwise.models import resnet
+from tailwise.softad import ensemble
+from tailwise.softad.ensemble import Method
 from tailwise.spurious import networks as training
 from tailwise.spurious.networks import Recipe, fit
 
@@ -99,6 +101,17 @@ def test_group_weights_are_a_softmax_of_summed_losses():
         # They are constants to the gradient.
         gradients = (torch.autograd.grad(v, logits)[0] for v in (found, expected))
         torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-15)
+
+
+def test_chapter_3_moves_the_same_weights():
+    step, q = 0.7, torch.full((1, 1, 4), 0.25, dtype=torch.float64)
+    loss, method = training.group_dro_loss(step), Method("DRO", ascent="groupdro")
+    weigh = ensemble._Weights([method], [0], "groupdro", q, step)
+    for logits, group in batches(40, [range(4), (0, 3), (1, 2, 3), (2,), range(4)]):
+        each = F.cross_entropy(logits, group // 2, reduction="none")
+        member = F.one_hot(group, 4).to(each)
+        found = weigh(each[None, None], member[None])[0, 0] @ each
+        torch.testing.assert_close(found, loss(logits, group), rtol=1e-12, atol=0)
 
 
 def test_group_weights_move_to_the_group_with_the_larger_loss():

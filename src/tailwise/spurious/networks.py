@@ -59,7 +59,8 @@ def group_dro_loss(step: float) -> Callable[[Tensor, Tensor], Tensor]:
     """Loss of group DRO for targets that are groups ``2 y + a``.
 
     Group weights move by exponentiated gradient with the given step size (Sagawa et
-    al., 2020); groups that are absent from a batch keep theirs.
+    al., 2020); groups that are absent from a batch keep theirs. `softad.ensemble` takes
+    the same steps in the logarithms of the weights, for many members at once.
     """
     q = torch.ones(4) / 4
 
