@@ -1,0 +1,110 @@
+"""A run of the matrix: chosen on validation data only, measured, kept whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_world import K, S, tiny
+from torch.nn import functional as F
+
+from tailwise.matrix import worlds
+from tailwise.matrix.heads import Member, fit, logits_of
+from tailwise.matrix.run import METRICS, choose, measure, rates, read, run
+from tailwise.metrics import group_accuracies
+from tailwise.profiles import current
+
+
+def test_rates_are_group_accuracies_and_ignore_what_is_absent():
+    world = tiny()
+    heads = fit(world.train.X, world.train.y, [Member(ridge=0.01)], K)
+    predicted = logits_of(world.test.X, heads).argmax(-1)
+    right = (predicted == world.test.y.unsqueeze(1)).double()
+    by_group = rates(right, world.test.group, 2 * K)
+    for s in range(S):
+        found = group_accuracies(world.test.y[s], predicted[s, 0], world.test.group[s])
+        present = by_group[s, 0][~by_group[s, 0].isnan()]
+        np.testing.assert_allclose(present, found.per_group)
+
+
+def test_the_choice_reads_validation_data_only(found):
+    world = tiny()
+    heads = found[True]["LA"]
+    best = choose(heads, world)
+    nonsense = worlds.Part(*(torch.zeros_like(v) for v in vars(world.test).values()))
+    blind = replace(world, test=nonsense, train=nonsense)
+    assert (choose(heads, blind) == best).all()
+    part = world.val
+    for s in range(S):
+        worst = []
+        for head in heads[s]:
+            y_hat = (part.X[s] @ head[:-1] + head[-1]).argmax(-1)
+            each = group_accuracies(part.y[s], y_hat, part.group[s])
+            worst.append(each.accuracy_worst_group)
+        assert best[s] == int(np.argmax(worst))
+
+
+def test_classes_choose_where_groups_are_unknown(found):
+    heads = found[False]["LA"]
+    world = tiny(labelled=False)
+    for group in (world.val.group, torch.zeros_like(world.val.group)):
+        other = replace(world, val=replace(world.val, group=group))
+        assert (choose(heads, other) == choose(heads, world)).all()
+
+
+def test_metrics_of_a_head(found):
+    world = tiny()
+    heads = found[True]["CE"][:, 0]
+    numbers = measure(heads, world)
+    assert numbers.keys() == METRICS.keys()
+    for s in range(S):
+        z = world.test.X[s] @ heads[s, :-1] + heads[s, -1]
+        y, group = world.test.y[s], world.test.group[s]
+        by_group = group_accuracies(
+            y, z.argmax(-1), group, train_groups=world.train.group[s]
+        )
+        by_class = group_accuracies(y, z.argmax(-1), y)
+        expected = {
+            "worst group": by_group.accuracy_worst_group,
+            "worst class": by_class.accuracy_worst_group,
+            "balanced": by_class.accuracy_balanced,
+            "training mix": by_group.accuracy_train_prior,
+            "loss": F.cross_entropy(z.double(), y).item(),
+        }
+        for name, value in expected.items():
+            assert numbers[name][s] == pytest.approx(value, abs=1e-6)
+
+
+def test_gains_are_paired(record):
+    a, b = (record.of("tiny", m, "balanced") for m in ("LA", "VS"))
+    gain = record.gain("tiny", "LA", "balanced", "VS")
+    assert gain.mean == pytest.approx((a - b).mean())
+    assert gain.stderr == pytest.approx((a - b).std(ddof=1) / np.sqrt(S))
+    assert record.gain("tiny", "CE", "loss").mean == 0
+
+
+def test_a_record_is_written_whole_and_read_back(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path))
+    path = record.save()
+    assert path == tmp_path / "laptop" / "transfer.json"
+    assert read(path) == record
+    assert [p.name for p in path.parent.iterdir()] == ["transfer.json"]
+    assert read(tmp_path / "none.json") is None
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match=r"transfer\.json is not"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "entry", [("no", "CE", "loss"), ("tiny", "no", "loss"), ("tiny", "CE", "no")]
+)
+def test_an_unknown_entry_is_named(record, entry):
+    with pytest.raises(ValueError, match="'no': expected one of"):
+        record.level(*entry)
+
+
+def test_a_run_names_what_it_does_not_know():
+    with pytest.raises(ValueError, match="moon"):
+        run(current("laptop"), ["moon"])
+    with pytest.raises(ValueError, match="n_seeds is 1"):
+        run(current("laptop"), n_seeds=1)
