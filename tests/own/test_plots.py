@@ -1,0 +1,15 @@
+"""Figures of a pilot show every head."""
+
+from tailwise.own import plots
+
+
+def test_figures_show_every_head(found, page):
+    ax = page()
+    plots.gain_forest(ax, found)
+    assert len(ax.get_legend().get_texts()) == len(found.heads) - 1
+    assert len(ax.get_yticklabels()) == len(found.cells)
+    axes = page(2, 3)
+    plots.reliability(axes.flat, found)
+    titles = [one.get_title("left").splitlines()[0] for one in axes.flat]
+    assert titles == list(found.heads)
+    assert len({mark for _, mark in plots.looks(found).values()}) == 6
