@@ -5,17 +5,24 @@ from contextlib import contextmanager
 import pytest
 from built import give_up
 from looks import launch_args
+from playwright.sync_api import sync_playwright
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict:
+# Not pytest-playwright's: it lasts for the session, and so does its event loop, beside
+# which tests of the same process could not start one of their own.
+@pytest.fixture(scope="module")
+def browser():
     try:
-        return launch_args()
+        arguments = launch_args()
     except FileNotFoundError as missing:
         give_up(str(missing))
+    with sync_playwright() as play:
+        browser = play.chromium.launch(**arguments)
+        yield browser
+        browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visiting(browser):
     """A page in a context of its own, which is closed at the end of a block."""
 
