@@ -252,6 +252,37 @@ def test_sync_keeps_the_outputs_of_unchanged_cells_only(book):
     assert [cell.get("execution_count") for cell in after] == [None, 1, None, 3]
 
 
+def test_edits_of_an_ipynb_half_are_not_lost(book):
+    chapter = book.chapters()[0]
+    ipynb = chapter.with_suffix(".ipynb")
+    write(chapter, CHAPTER.replace("42", "43"))
+    write(ipynb, ipynb.read_text().replace("1 + 1", "1 + 2"))
+    edited = ipynb.read_text()
+    message = "1_tiny.ipynb has edits of its own: move them to 1_tiny.py"
+    with pytest.raises(ValueError, match=message):
+        sync.sync(book)
+    assert ipynb.read_text() == edited
+
+
+def test_what_the_last_sync_wrote_is_no_edit(book):
+    chapter = book.chapters()[0]
+    for answer in ("43", "44", "45"):
+        write(chapter, CHAPTER.replace("42", answer))
+        with pytest.raises(ValueError, match="is older than 1_tiny.py: run make sync"):
+            sync.sync(book, check=True)
+        assert sync.sync(book) == 1
+    assert sync.sync(book, check=True) == 0
+
+
+def test_what_was_committed_is_no_edit(book):
+    (book.build / "synced.json").unlink(missing_ok=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", book.root, *command], check=True)
+    write(book.chapters()[0], CHAPTER.replace("42", "43"))
+    assert sync.sync(book) == 1
+
+
 @pytest.mark.parametrize("header", [True, False])
 def test_sync_makes_a_half_that_jupyter_and_colab_can_open(tmp_path, header):
     book = tiny_book(tmp_path)
