@@ -280,7 +280,7 @@ def test_a_record_is_read_back(ledger, book, tmp_path):
 def test_results_go_below_the_checkout_by_default(monkeypatch):
     monkeypatch.delenv("TAILWISE_RESULTS", raising=False)
     root = claims.book_dir().parent
-    assert claims.results_dir("gpu") == root / "_build" / "results" / "gpu"
+    assert claims.results_dir("full") == root / "_build" / "results" / "full"
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def commit(book, tmp_path):
 def test_the_claim_box_shows_a_column_for_each_profile_that_ran(ledger, book, tmp_path):
     fill(ledger).save()
     commit(book, tmp_path)
-    box = claim_box("ch9", "laptop", "gpu")
+    box = claim_box("ch9", "laptop", "full")
     assert box.frame().to_dict() == {"laptop": VERDICTS}
     shown = box._repr_html_()
     for words in VERDICTS.values():
@@ -414,9 +414,9 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
     ledger.save()
     shown = claim_box("ch9", "laptop").frame()["laptop, this run"]
     assert shown["ch9.plain"] == "not reproduced"
-    (tmp_path / "runs" / "laptop").rename(tmp_path / "runs" / "gpu")
+    (tmp_path / "runs" / "laptop").rename(tmp_path / "runs" / "full")
     # A run at another profile is not the one that shows the box.
-    assert list(claim_box("ch9", "laptop", "gpu").frame()) == ["laptop", "gpu"]
+    assert list(claim_box("ch9", "laptop", "full").frame()) == ["laptop", "full"]
 
 
 def test_the_headline_counts_verdicts_by_origin(ledger):
@@ -461,7 +461,7 @@ def test_the_scoreboard_has_a_row_for_each_claim(ledger):
     assert dict(zip(board["claim"], board["verdict"])) == VERDICTS
     assert board["origin"].tolist() == ["paper", "tailwise", "paper"]
     assert set(scoreboard("laptop", "recorded")["verdict"]) == {"not recorded yet"}
-    assert set(scoreboard("gpu")["verdict"]) == {"not recorded yet"}
+    assert set(scoreboard("full")["verdict"]) == {"not recorded yet"}
 
 
 def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
@@ -474,9 +474,9 @@ def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
 
 def test_minutes_are_those_of_the_records(ledger):
     fill(ledger).save()
-    text = minutes("ch9", "laptop", "gpu")
+    text = minutes("ch9", "laptop", "full")
     assert "laptop: 0.0 min" in text
-    assert "gpu: not recorded yet" in text
+    assert "full: not recorded yet" in text
 
 
 def test_each_part_of_a_claim_is_entered_and_shown():

@@ -21,7 +21,7 @@ def test_without_the_variable_the_gpu_decides(gpu, unset, monkeypatch):
     monkeypatch.delenv("TAILWISE_PROFILE")
     if unset is not None:
         monkeypatch.setenv("TAILWISE_PROFILE", unset)
-    assert profiles.current().name == ("gpu" if gpu else "laptop")
+    assert profiles.current().name == ("full" if gpu else "laptop")
 
 
 @pytest.mark.parametrize("name", profiles.PROFILES)
@@ -38,7 +38,7 @@ def test_the_variable_decides_and_an_argument_beats_it(gpu, name, monkeypatch):
 def test_an_unknown_profile_is_named(monkeypatch):
     monkeypatch.setenv("TAILWISE_PROFILE", "desktop")
     with pytest.raises(
-        ValueError, match="'desktop': expected one of laptop, gpu, paper"
+        ValueError, match="'desktop': expected one of laptop, full, paper"
     ):
         profiles.current()
 
@@ -46,11 +46,11 @@ def test_an_unknown_profile_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "picked"),
     [
-        (dict(laptop=1, gpu=2, paper=3), [1, 2, 3]),
-        (dict(laptop=1, gpu=2), [1, 2, 2]),
+        (dict(laptop=1, full=2, paper=3), [1, 2, 3]),
+        (dict(laptop=1, full=2), [1, 2, 2]),
         (dict(laptop=1, paper=3), [1, 1, 3]),
         (dict(laptop=1), [1, 1, 1]),
-        (dict(laptop=1, gpu=0), [1, 0, 0]),
+        (dict(laptop=1, full=0), [1, 0, 0]),
     ],
 )
 def test_a_missing_size_falls_to_the_next_smaller(values, picked):
@@ -59,7 +59,7 @@ def test_a_missing_size_falls_to_the_next_smaller(values, picked):
 
 
 def test_sizes_grow():
-    laptop, gpu, paper = map(profiles.current, profiles.PROFILES)
+    laptop, full, paper = map(profiles.current, profiles.PROFILES)
     for size in ("n_seeds", "epochs", "grid"):
-        sizes = [getattr(profile, size) for profile in (laptop, gpu, paper)]
+        sizes = [getattr(profile, size) for profile in (laptop, full, paper)]
         assert sizes == sorted(sizes)

@@ -116,7 +116,7 @@ def test_an_unchanged_book_is_not_executed_again(book, capsys):
         ("book/results/laptop/ch1.json", True, False),
         ("_build/results/laptop/ch1.json", True, False),
         ("book/results/bench/heads.json", True, False),
-        ("book/results/gpu/ch1.json", False, False),
+        ("book/results/full/ch1.json", False, False),
         ("book/chapters/1_tiny.py", False, True),
         ("book/claims/ch1.yml", False, False),
         ("src/package/module.py", False, False),
@@ -143,7 +143,7 @@ def test_the_guide_reads_the_committed_record_and_no_run(book):
 
 
 def test_another_profile_has_its_own_runs(book):
-    assert not Book(book.root, "gpu").is_current(book.chapters()[0])
+    assert not Book(book.root, "full").is_current(book.chapters()[0])
 
 
 def test_a_failing_cell_is_named_and_the_last_good_run_stays(book, capsys):
@@ -171,7 +171,7 @@ def test_progress_away_from_a_terminal_is_a_line_every_few_cells():
 
 @pytest.mark.parametrize(
     ("profile", "jobs", "threads", "share"),
-    [("laptop", 1, "1", "6"), ("laptop", 4, "1", "1"), ("gpu", 1, "6", "6")],
+    [("laptop", 1, "1", "6"), ("laptop", 4, "1", "1"), ("full", 1, "6", "6")],
 )
 def test_notebooks_share_the_cores(
     tmp_path, monkeypatch, profile, jobs, threads, share
@@ -339,10 +339,10 @@ def test_a_run_older_than_its_sources_is_not_recorded(book):
 
 def test_other_profiles_record_their_numbers_only(book, monkeypatch):
     monkeypatch.setattr(record, "readme_table", lambda: "| new |")
-    write(book.build / "results/gpu/ch1.json", "{}")
+    write(book.build / "results/full/ch1.json", "{}")
     before = (book.source / "chapters/1_tiny.ipynb").read_bytes()
-    assert record.record(Book(book.root, "gpu")) == []
-    assert (book.source / "results/gpu/ch1.json").exists()
+    assert record.record(Book(book.root, "full")) == []
+    assert (book.source / "results/full/ch1.json").exists()
     assert (book.source / "chapters/1_tiny.ipynb").read_bytes() == before
 
 

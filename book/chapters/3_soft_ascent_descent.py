@@ -69,8 +69,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch3", "laptop", "gpu"))
-scoreboard.claim_box("ch3", "laptop", "gpu")
+print(scoreboard.minutes("ch3", "laptop", "full"))
+scoreboard.claim_box("ch3", "laptop", "full")
 
 # %% [markdown]
 # ## Rigid and soft, in one picture
@@ -244,9 +244,9 @@ plt.show()
 full, device = P.data == "full", P.device
 seeds = P.pick(
     laptop={"linear": 8, "mlp": 8, "cnn": 8},
-    gpu={"linear": 10, "mlp": 10, "cnn": 10},
+    full={"linear": 10, "mlp": 10, "cnn": 10},
 )
-n_train, n_test = P.pick(laptop=(1000, 400), gpu=(4000, 1000))
+n_train, n_test = P.pick(laptop=(1000, 400), full=(4000, 1000))
 released = "released (frozen)"
 by_label = {method.label: method for method in study.METHODS}
 everywhere = "SoftAD", released, "SharpDRO"
@@ -483,11 +483,11 @@ plt.show()
 #
 # ## At scale
 #
-# The same cells at the `gpu` profile: full Fashion-MNIST, 4,000 training images, ten seeds for every model.
+# The same cells at the `full` profile: full Fashion-MNIST, 4,000 training images, ten seeds for every model.
 # Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     found = claims.recorded("ch3", name)
     print(f"{name}:", "recorded" if found else "not recorded yet")
 

@@ -73,8 +73,8 @@ print(f"profile {P.name}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(scoreboard.minutes("ch4", "laptop", "gpu"))
-scoreboard.claim_box("ch4", "laptop", "gpu")
+print(scoreboard.minutes("ch4", "laptop", "full"))
+scoreboard.claim_box("ch4", "laptop", "full")
 
 # %% [markdown]
 # ## A long tail, in one picture
@@ -206,8 +206,8 @@ swept
 # Both best rates are at an end of the range that we tried, so a better one may lie outside.
 
 # %%
-seeds = range(P.pick(laptop=3, gpu=6))
-joint = P.pick(laptop=False, gpu=True)
+seeds = range(P.pick(laptop=3, full=6))
+joint = P.pick(laptop=False, full=True)
 splits = reports.run_splits(seeds, rates, joint=joint, device=P.device)
 print(
     f"{len(splits[0].logits)} results on each of {len(splits)} splits"
@@ -457,12 +457,12 @@ reports.pair_gains(wanted)
 #
 # ## At scale
 #
-# The `gpu` profile runs the same cells with more splits.
+# The `full` profile runs the same cells with more splits.
 # For the `paper` profile there is a command of its own that trains on CIFAR-100-LT with a supervised and a CLIP ViT-B/16, see [How to run](../how_to_run.md).
 # This is whether there is a record.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     there = claims.recorded("ch4", name)
     print(f"{name}:", "recorded" if there else "not recorded yet")
 

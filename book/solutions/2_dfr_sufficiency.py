@@ -46,8 +46,8 @@ NETWORKS = "seeds " + ", ".join(map(str, SEEDS))
 def load(name, seed, sets):
     """Draw a world and embed it with its ERM network."""
     world = spurious.WORLDS[name]
-    world = P.pick(laptop=world.scaled(0.5, val=0.8), gpu=world)
-    full, epochs = P.data == "full", P.pick(laptop=3, gpu=5)
+    world = P.pick(laptop=world.scaled(0.5, val=0.8), full=world)
+    full, epochs = P.data == "full", P.pick(laptop=3, full=5)
     g = torch.Generator().manual_seed(seed)
     splits = spurious.draw(world, full=full, generator=g)
     recipe = Recipe(

@@ -161,7 +161,7 @@ for module in (pair.visual, pair.language, pair.text):
 names = glyphs.names("target")
 with torch.no_grad():
     named = pair.text.encode(names).cpu()
-splits = [one_split(seed) for seed in range(P.pick(laptop=3, gpu=10))]
+splits = [one_split(seed) for seed in range(P.pick(laptop=3, full=10))]
 
 task = splits[0].task
 data = on_device(task.train.images, task.train.labels)

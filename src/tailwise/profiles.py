@@ -16,7 +16,7 @@ class Profile:
     Attributes
     ----------
     name : str
-        ``"laptop"``, ``"gpu"`` or ``"paper"``.
+        ``"laptop"``, ``"full"`` or ``"paper"``.
     device : str
         A torch device. ``laptop`` always computes on the CPU.
     n_seeds : int
@@ -36,16 +36,16 @@ class Profile:
     grid: int
     data: str
 
-    def pick(self, *, laptop: T, gpu: T | None = None, paper: T | None = None) -> T:
+    def pick(self, *, laptop: T, full: T | None = None, paper: T | None = None) -> T:
         """Return the value for this profile; a missing one falls to the next smaller.
 
         Examples
         --------
-        >>> current("gpu").pick(laptop=40, gpu=400)
+        >>> current("full").pick(laptop=40, full=400)
         400
         """
-        by_size = {"laptop": (laptop,), "gpu": (gpu, laptop)}
-        by_size["paper"] = (paper, gpu, laptop)
+        by_size = {"laptop": (laptop,), "full": (full, laptop)}
+        by_size["paper"] = (paper, full, laptop)
         return next(value for value in by_size[self.name] if value is not None)
 
 
@@ -53,7 +53,7 @@ def _accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-PROFILES = ("laptop", "gpu", "paper")
+PROFILES = ("laptop", "full", "paper")
 
 
 def current(name: str | None = None) -> Profile:
@@ -63,7 +63,7 @@ def current(name: str | None = None) -> Profile:
     ----------
     name : str, optional
         A profile's name. By default ``$TAILWISE_PROFILE``; where that is unset,
-        ``gpu`` if CUDA is present and ``laptop`` elsewhere.
+        ``full`` if CUDA is present and ``laptop`` elsewhere.
 
     Raises
     ------
@@ -76,11 +76,11 @@ def current(name: str | None = None) -> Profile:
     'cpu'
     """
     name = name or os.environ.get("TAILWISE_PROFILE")
-    name = name or ("gpu" if torch.cuda.is_available() else "laptop")
+    name = name or ("full" if torch.cuda.is_available() else "laptop")
     if name == "laptop":
         return Profile("laptop", "cpu", 10, 15, 48, "subset")
-    if name == "gpu":
-        return Profile("gpu", _accelerator(), 20, 30, 96, "full")
+    if name == "full":
+        return Profile("full", _accelerator(), 20, 30, 96, "full")
     if name == "paper":
         return Profile("paper", _accelerator(), 20, 90, 96, "full")
     raise ValueError(f"unknown profile {name!r}: expected one of {', '.join(PROFILES)}")
