@@ -25,7 +25,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 
-from tailwise import plots, profiles, transfer
+from tailwise import claims, plots, profiles, transfer
 from tailwise import transfer_reports as reports
 
 plots.use_style()
@@ -56,6 +56,8 @@ facts = record.provenance
 print(f"profile {P.name}: {P.n_seeds} seeds a world")
 print(f"{facts['wall_s']:.0f} s, {facts['cpu_s']:.0f} s CPU")
 print(f"{facts['peak_memory_gb']:.1f} GB")
+if not P.decides:
+    print(claims.SMOKE_RUN)
 
 # %% tags=["hide-input"]
 reports.worlds_table(record)

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from tailwise import claims, profiles, provenance
-from tailwise.claims import Claim, Ledger, Measurement, verdict
+from tailwise.claims import SMOKE_RUN, Claim, Ledger, Measurement, verdict
+from tailwise.full_table import full_table
 from tailwise.metrics import Estimate, estimate
 from tailwise.scoreboard import (
     ClaimTable,
@@ -107,13 +108,20 @@ def test_a_claim_with_parts(parts, expected):
     assert verdict(claim(parts=("a", "b")), measured, "laptop") == expected
 
 
-@pytest.mark.parametrize("profile", profiles.PROFILES)
+@pytest.mark.parametrize("profile", profiles.DECIDING)
 def test_a_profile_that_is_too_small_cannot_test_a_claim(profile):
     found = [
-        verdict(claim(profile=needed), (YES,), profile) for needed in profiles.PROFILES
+        verdict(claim(profile=needed), (YES,), profile) for needed in profiles.DECIDING
     ]
-    able = profiles.PROFILES.index(profile) + 1
+    able = profiles.DECIDING.index(profile) + 1
     assert found == ["reproduced"] * able + ["not testable here"] * (3 - able)
+
+
+@pytest.mark.parametrize("measured", [(), (YES,), (NO,), (MAYBE,)])
+@pytest.mark.parametrize("needed", profiles.DECIDING)
+def test_a_smoke_run_never_gives_a_verdict(measured, needed):
+    found = verdict(claim(profile=needed), measured, "smoke")
+    assert found == "smoke run, not a verdict"
 
 
 def test_nothing_measured_is_not_recorded_yet():
@@ -181,6 +189,7 @@ def test_a_claim_file_is_read(book):
     [
         ("kind: at least", "kind: more than", "'ch9.plain': kind 'more than'"),
         ("profile: paper", "profile: huge", "'ch9.large': profile 'huge'"),
+        ("profile: paper", "profile: smoke", "'ch9.large': profile 'smoke'"),
         ("origin: tailwise", "origin: us", "'ch9.parts': origin 'us'"),
         ("bound: 0.5", "bound: 5e-1", "'ch9.plain': bound '5e-1' is not a number"),
         ("    bound: 1\n", "", "ch9.parts.*missing.*'bound'"),
@@ -453,6 +462,23 @@ def test_the_outcome_shows_numbers_and_where_they_come_from(ledger):
     assert f"source {provenance.source_hash()[:10]}" in shown
     assert table.frame()["this run"].to_dict() == VERDICTS
     assert "partly" in repr(table)
+
+
+def test_a_smoke_run_shows_no_verdict(book):
+    ledger = fill(Ledger("ch9", profiles.current("smoke")))
+    # Two tiny runs may leave nothing to divide by; their chapter goes on.
+    ledger.record("ch9.plain", float("inf"), float("nan"), n=2)
+    with pytest.raises(ValueError, match="stderr of 'ch9.plain' is -1"):
+        ledger.record("ch9.plain", 1.0, -1.0)
+    assert set(ledger.save().verdicts.values()) == {SMOKE_RUN}
+    assert set(scoreboard("smoke")["verdict"]) == {SMOKE_RUN}
+    assert set(outcome(ledger).frame()["this run"]) == {SMOKE_RUN}
+    assert set(full_table("smoke").frame()["verdict"]) == {SMOKE_RUN}
+    assert headline("smoke") == "Smoke run, not a verdict."
+    badge = f"<span class='verdict verdict-smoke-run'>{SMOKE_RUN}</span>"
+    for table in (outcome(ledger), full_table("smoke")):
+        shown = table._repr_html_()
+        assert shown.count("class='verdict ") == shown.count(badge) == 3
 
 
 def test_the_scoreboard_has_a_row_for_each_claim(ledger):

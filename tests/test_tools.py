@@ -20,6 +20,7 @@ import set_repository
 import stage
 import sync
 from common import GUIDE, Book, fingerprint, write
+from tailwise import claims
 
 SETUP = """\
 # %% [markdown]
@@ -171,7 +172,12 @@ def test_progress_away_from_a_terminal_is_a_line_every_few_cells():
 
 @pytest.mark.parametrize(
     ("profile", "jobs", "threads", "share"),
-    [("laptop", 1, "1", "6"), ("laptop", 4, "1", "1"), ("full", 1, "6", "6")],
+    [
+        ("smoke", 2, "1", "3"),
+        ("laptop", 1, "1", "6"),
+        ("laptop", 4, "1", "1"),
+        ("full", 1, "6", "6"),
+    ],
 )
 def test_notebooks_share_the_cores(
     tmp_path, monkeypatch, profile, jobs, threads, share
@@ -346,6 +352,13 @@ def test_other_profiles_record_their_numbers_only(book, monkeypatch):
     assert (book.source / "chapters/1_tiny.ipynb").read_bytes() == before
 
 
+def test_a_smoke_run_is_never_the_recorded_one(book):
+    write(book.build / "results/smoke/ch1.json", "{}")
+    with pytest.raises(ValueError, match="smoke run decides nothing"):
+        record.record(Book(book.root, "smoke"))
+    assert not (book.source / "results").exists()
+
+
 def medians(unit: str, ours: float, loop: float) -> dict:
     both = {f"median_{unit}": {"batched": ours, "looped": loop}}
     return both | {"ratio": loop / ours, "largest_difference": 1e-7, "steps": 40}
@@ -391,6 +404,20 @@ def test_verdicts_that_differ_from_the_record_are_listed():
     head, *lines = scoreboard.changes(here, recorded)
     assert head.startswith("1 differ from the record")
     assert lines == ["  ch9.b: undecided here, reproduced in the record"]
+
+
+def test_a_smoke_run_is_listed_without_verdicts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TAILWISE_PROFILE", "smoke")
+    monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path))
+    ledger = claims.Ledger("ch1")
+    ledger.record("ch1.logistic", 9.0)
+    ledger.save()
+    scoreboard.main()
+    head, *lines = capsys.readouterr().out.strip().splitlines()
+    assert head.startswith("a smoke run, not a verdict")
+    assert len(lines) == len(claims.chapters())
+    assert "ran: 1 claims measured, 0 s CPU" in lines[0]
+    assert all(line.endswith("did not run") for line in lines[1:])
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path):

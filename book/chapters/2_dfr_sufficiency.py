@@ -200,7 +200,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 # %%
 corr = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 theory = 2 * np.log(corr / (1 - corr))
-n_sets, n = P.pick(laptop=20, full=100), 20_000
+n_sets, n = P.pick(smoke=2, laptop=20, full=100), 20_000
 fitted = np.zeros((n_sets, len(corr)))
 for s, k in np.ndindex(fitted.shape):
     rng = np.random.default_rng([s, k])
@@ -227,10 +227,10 @@ plt.show()
 # - **skin** stands for the ISIC skin lesions: brown blobs, benign ($y=0$) or malignant ($y=1$), some with a coloured patch ($a=1$). The patch never occurs with a malignant case, neither in training nor in validation.
 
 # %%
-share, val = P.pick(laptop=(0.5, 0.8), full=(1.0, 1.0))
+size = P.pick(smoke=(0.05, 0.2, 0.5), laptop=(0.5, 0.8), full=(1, 1))
 full, world, drawn = P.data == "full", {}, {}
 for name, w in spurious.WORLDS.items():
-    world[name] = w.scaled(share, val=val)
+    world[name] = w.scaled(*size)
     g = torch.Generator().manual_seed(0)
     drawn[name] = spurious.draw(world[name], full=full, generator=g)
     for split, counts in world[name].counts.items():
@@ -272,9 +272,9 @@ plt.show()
 # Everything that has a knob uses the validation set for it: the penalty of DFR, the threshold, the step size of group DRO (chosen among three on a world of its own) and the two settings of AFR, automatic feature reweighting, a refit that needs no group labels for fitting (Qiu et al., 2023).
 
 # %%
-epochs = P.pick(laptop=3, full=5)
+epochs, seeds = P.pick(smoke=(1, 2), laptop=(3, 5), full=(5, 10))
 sizes = dict(full=full, device=P.device, epochs=epochs)
-seeds, steps = P.pick(laptop=5, full=10), (0.05, 0.2, 1.0)
+steps = P.pick(smoke=(0.2,), laptop=(0.05, 0.2, 1.0))
 swept = study.sweep(
     world, seeds, steps=steps, scratch=["birds"], **sizes
 )

@@ -242,11 +242,11 @@ plt.show()
 
 # %%
 full, device = P.data == "full", P.device
-seeds = P.pick(
-    laptop={"linear": 8, "mlp": 8, "cnn": 8},
-    full={"linear": 10, "mlp": 10, "cnn": 10},
+n_seeds = P.pick(smoke=2, laptop=8, full=10)
+seeds = dict.fromkeys(("linear", "mlp", "cnn"), n_seeds)
+n_train, n_test, epochs = P.pick(
+    smoke=(100, 50, 2), laptop=(1000, 400, 60), full=(4000, 1000, 60)
 )
-n_train, n_test = P.pick(laptop=(1000, 400), full=(4000, 1000))
 released = "released (frozen)"
 by_label = {method.label: method for method in study.METHODS}
 everywhere = "SoftAD", released, "SharpDRO"
@@ -256,7 +256,7 @@ runs = {
         model,
         law,
         study.Size(
-            n, n_train, 500, n_test, 60, full=full, device=device
+            n, n_train, 500, n_test, epochs, full=full, device=device
         ),
         study.METHODS if law == "rare" else compared,
     )

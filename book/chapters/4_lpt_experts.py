@@ -206,9 +206,10 @@ swept
 # Both best rates are at an end of the range that we tried, so a better one may lie outside.
 
 # %%
-seeds = range(P.pick(laptop=3, full=6))
-joint = P.pick(laptop=False, full=True)
-splits = reports.run_splits(seeds, rates, joint=joint, device=P.device)
+seeds = range(P.pick(smoke=2, laptop=3, full=6))
+size = dict(joint=P.pick(smoke=True, laptop=False, full=True))
+size["settings"] = study.Settings(steps=P.pick(smoke=2, laptop=100))
+splits = reports.run_splits(seeds, rates, **size, device=P.device)
 print(
     f"{len(splits[0].logits)} results on each of {len(splits)} splits"
 )

@@ -180,7 +180,7 @@ print("formula in five lines = package")
 # Twenty-eight settings, ten classes of which five are rare, trained as one program with normalised gradient steps.
 
 # %%
-starts = range(P.pick(laptop=5, full=20))
+starts = range(P.pick(smoke=2, laptop=5, full=20))
 grid_counts, configs = study.main_grid(starts)
 grid = geometry.train_ufm(grid_counts, configs, d=20, steps=3000)
 by_start = {
@@ -333,8 +333,8 @@ plt.show()
 # They were computed from the prediction, so these runs show what the network can do, not what it finds.
 
 # %%
-seeds = range(P.pick(laptop=5, full=10))
-many = P.pick(laptop=500, full=5000)
+seeds = range(P.pick(smoke=2, laptop=5, full=10))
+many = P.pick(smoke=100, laptop=500, full=5000)
 options = {"full": P.data == "full", "device": P.device}
 tasks = {
     R: imbalance.draw(seeds, many, many // R, **options) for R in ratios

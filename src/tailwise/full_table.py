@@ -18,7 +18,7 @@ from tailwise.claims import (
     recorded,
     verdict,
 )
-from tailwise.profiles import PROFILES
+from tailwise.profiles import DECIDING
 from tailwise.scoreboard import bound_text, verdict_html
 
 Run = tuple[str, Record]
@@ -115,8 +115,8 @@ def _rows(claim: Claim, runs: tuple[Run, ...]) -> list[dict]:
 def _board_html(chapter: Chapter, runs: tuple[Run, ...]) -> str:
     head = "".join(f"<th scope='col'>{name}</th>" for name in HEAD)
     claims = "".join(_claim_html(chapter, c, runs) for c in chapter.claims.values())
-    missing = set(PROFILES) - {record.profile for _, record in runs}
-    missing = ", ".join(name for name in PROFILES if name in missing)
+    missing = set(DECIDING) - {record.profile for _, record in runs}
+    missing = ", ".join(name for name in DECIDING if name in missing)
     note = f"<p class='measured'>Not recorded yet: {missing}.</p>" if missing else ""
     return (
         f"<section data-chapter='{chapter.key}'>"
@@ -195,7 +195,7 @@ def full_table(profile: str) -> FullTable:
     """
     boards = []
     for chapter in map(load, chapters()):
-        runs = [(name, recorded(chapter.key, name)) for name in PROFILES]
+        runs = [(name, recorded(chapter.key, name)) for name in DECIDING]
         if live := latest(chapter.key, profile):
             runs.append((f"{profile}, this machine", live))
         boards.append((chapter, tuple(run for run in runs if run[1])))

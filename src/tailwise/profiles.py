@@ -16,9 +16,9 @@ class Profile:
     Attributes
     ----------
     name : str
-        ``"laptop"``, ``"full"`` or ``"paper"``.
+        One of `PROFILES`, named by size.
     device : str
-        A torch device. ``laptop`` always computes on the CPU.
+        A torch device. ``smoke`` and ``laptop`` always compute on the CPU.
     n_seeds : int
         Independent repetitions behind an interval.
     epochs : int
@@ -36,16 +36,34 @@ class Profile:
     grid: int
     data: str
 
-    def pick(self, *, laptop: T, full: T | None = None, paper: T | None = None) -> T:
+    @property
+    def decides(self) -> bool:
+        """Whether numbers of this size mean something; else a run shows that it runs.
+
+        Where it is false there are no verdicts, and chapters do not assert what needs
+        more data.
+        """
+        return self.name in DECIDING
+
+    def pick(
+        self,
+        *,
+        laptop: T,
+        smoke: T | None = None,
+        full: T | None = None,
+        paper: T | None = None,
+    ) -> T:
         """Return the value for this profile; a missing one falls to the next smaller.
+
+        Without `smoke`, a smoke run takes the laptop's.
 
         Examples
         --------
-        >>> current("full").pick(laptop=40, full=400)
+        >>> current("full").pick(smoke=2, laptop=40, full=400)
         400
         """
-        by_size = {"laptop": (laptop,), "full": (full, laptop)}
-        by_size["paper"] = (paper, full, laptop)
+        by_size = {"smoke": (smoke, laptop), "laptop": (laptop,)}
+        by_size |= {"full": (full, laptop), "paper": (paper, full, laptop)}
         return next(value for value in by_size[self.name] if value is not None)
 
 
@@ -53,7 +71,8 @@ def _accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-PROFILES = ("laptop", "full", "paper")
+PROFILES = ("smoke", "laptop", "full", "paper")  # by size
+DECIDING = PROFILES[1:]  # whose runs give verdicts and can be recorded
 
 
 def current(name: str | None = None) -> Profile:
@@ -77,6 +96,8 @@ def current(name: str | None = None) -> Profile:
     """
     name = name or os.environ.get("TAILWISE_PROFILE")
     name = name or ("full" if torch.cuda.is_available() else "laptop")
+    if name == "smoke":
+        return Profile("smoke", "cpu", 2, 1, 6, "subset")
     if name == "laptop":
         return Profile("laptop", "cpu", 10, 15, 48, "subset")
     if name == "full":

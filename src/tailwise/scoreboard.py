@@ -9,6 +9,7 @@ import pandas as pd
 
 from tailwise import profiles
 from tailwise.claims import (
+    SMOKE_RUN,
     VERDICTS,
     Chapter,
     Claim,
@@ -50,7 +51,8 @@ def _row(claim: Claim, record: Record | None) -> dict[str, str]:
 
 def verdict_html(record_row: dict[str, str]) -> str:
     """A verdict as a badge."""
-    mark = record_row["verdict"].replace(" ", "-").removesuffix("-here")
+    mark = record_row["verdict"].partition(",")[0]
+    mark = mark.replace(" ", "-").removesuffix("-here")
     return f"<span class='verdict verdict-{mark}'>{record_row['verdict']}</span>"
 
 
@@ -221,6 +223,8 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
     read : callable
         Which record of a chapter counts: `freshest` or `tailwise.claims.recorded`.
     """
+    if profile not in profiles.DECIDING:
+        return Sentence(f"{SMOKE_RUN.capitalize()}.")
     rows = pd.DataFrame(
         {"origin": claim.origin} | _row(claim, read(chapter.key, profile))
         for chapter in map(load, chapters())

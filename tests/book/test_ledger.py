@@ -74,7 +74,7 @@ def test_a_record_agrees_with_its_claims(path):
 
 def test_records_are_of_known_profiles():
     folders = {path.parent.name for path in RECORDS}
-    assert folders <= set(profiles.PROFILES)
+    assert folders <= set(profiles.DECIDING)
 
 
 @needs_record
