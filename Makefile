@@ -8,7 +8,7 @@ WORKERS ?= 2
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html slides bundle test sync record bench data serve clean \
+.PHONY: help setup book smoke html slides bundle test sync record bench data serve clean \
   set-repository
 
 help:  ## list the targets
@@ -27,6 +27,10 @@ $(READY): pyproject.toml constraints.txt
 book: setup  ## execute what changed, print the verdicts, build _build/html
 	@$(PY) -m tools.book.make
 
+smoke: setup  ## run every cell of the book on tiny data, in a minute or two
+	@TAILWISE_PROFILE=smoke $(PY) tools/execute.py
+	@TAILWISE_PROFILE=smoke $(PY) tools/scoreboard.py
+
 html: setup  ## build _build/html from the committed outputs, executing nothing
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage
 
@@ -38,7 +42,7 @@ bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room 
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.bundle
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
-# never replaces the last good run.
+# never replaces the last good run. Notebooks run at the smoke profile: see conftest.py.
 test: export TAILWISE_PROFILE = laptop
 test: export TAILWISE_RESULTS = $(CURDIR)/_build/test-results
 test: export OMP_NUM_THREADS = 1

@@ -26,6 +26,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 import matplotlib.pyplot as plt
 
 from tailwise import matrix, plots, profiles
+from tailwise.ledger import claims
 from tailwise.matrix import reports
 
 plots.use_style()
@@ -56,6 +57,8 @@ facts = record.provenance
 print(f"profile {P.name}: {P.n_seeds} seeds a world")
 print(f"{facts['wall_s']:.0f} s, {facts['cpu_s']:.0f} s CPU")
 print(f"{facts['peak_memory_gb']:.1f} GB")
+if not P.decides:
+    print(claims.SMOKE_RUN)
 
 # %% tags=["hide-input"]
 reports.worlds_table(record)

@@ -1,4 +1,7 @@
-"""Every test computes at the laptop profile, on one thread, and opens no window."""
+"""Every test computes at the laptop profile, on one thread, and opens no window.
+
+Notebooks are smaller, see conftest.py above.
+"""
 
 import os
 

@@ -69,8 +69,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(board.minutes("ch1", "laptop", "gpu"))
-board.claim_box("ch1", "laptop", "gpu")
+print(board.minutes("ch1", "laptop", "full"))
+board.claim_box("ch1", "laptop", "full")
 
 # %% [markdown]
 # ## The effect in one picture
@@ -181,7 +181,8 @@ print(pd.DataFrame(rows, columns=columns).to_string(index=False))
 # Thirteen settings; the last one lies beyond the domain.
 
 # %%
-d, n_sets = P.pick(laptop=200, gpu=1000), P.pick(laptop=30, gpu=100)
+d = P.pick(smoke=40, laptop=200, full=1000)
+n_sets = P.pick(smoke=2, laptop=30, full=100)
 settings = [
     (0.05, 0.2, 1.0), (0.10, 0.2, 1.0), (0.20, 0.2, 1.0),
     (0.20, 0.2, 2.0), (0.30, 0.2, 1.5), (0.35, 0.2, 1.5),
@@ -336,7 +337,7 @@ plt.show()
 g = torch.Generator(P.device).manual_seed(profiles.reseeded(4))
 few = torch.logspace(np.log10(4), np.log10(12), 8, dtype=torch.float64)
 world = dict(n=1000, d=100, prior=0.2, snr=1.0, generator=g)
-sets = P.pick(laptop=20, gpu=100)
+sets = P.pick(smoke=2, laptop=20, full=100)
 logistic = study.logistic_crossing(few, n_sets=sets, **world)
 square = weighting.equal_error_ratio(0.2, 0.1)
 above = logistic.mean - np.log(square), logistic.stderr
@@ -356,7 +357,7 @@ print(f"logistic loss, simulated: {np.exp(logistic.mean):.2f}")
 # The heads are `WeightedHead`, the estimator that you will use on Monday, with 60 features and 200 samples.
 
 # %%
-sets = P.pick(laptop=60, gpu=400)
+sets = P.pick(smoke=2, laptop=60, full=400)
 for k in (3, 4, 5):
     part = f"{k} classes"
     accuracy = study.multiclass_accuracies(k, sets)
@@ -390,7 +391,7 @@ worlds = [  # features, samples, ridge, decay of the spectrum
     (200, 150, 0.1, 1.0), (200, 100, 0.3, 1.0), (256, 100, 0.3, 1.5),
 ]  # fmt: skip
 g = torch.Generator(P.device).manual_seed(profiles.reseeded(5))
-sets = P.pick(laptop=40, gpu=400)
+sets = P.pick(smoke=2, laptop=40, full=400)
 size = dict(n_sets=sets, generator=g)
 size["grid"] = torch.logspace(0.3, 1.9, 33, dtype=torch.float64)
 ridge_runs = [
@@ -422,7 +423,7 @@ plt.show()
 # %%
 names = ["shirt", "pullover", "dress"], ["T-shirt", "coat", "trouser"]
 names = list(zip(*names))
-nets, n_resamples = P.pick(laptop=5, gpu=10), P.pick(laptop=30, gpu=100)
+nets, n_resamples = P.pick(smoke=(2, 4), laptop=(5, 30), full=(10, 100))
 g = torch.Generator().manual_seed(profiles.reseeded(6))
 grid = torch.logspace(0, np.log10(60), P.grid, dtype=torch.float64)
 size = dict(n_resamples=n_resamples, grid=grid, generator=g)
@@ -524,11 +525,11 @@ print(f"the head moves by {moved:.3f} of its length")
 # %% [markdown]
 # ## At scale
 #
-# The same cells at the `gpu` profile: 1,000 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
+# The same cells at the `full` profile: 1,000 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
 # Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     found = claims.recorded("ch1", name)
     print(f"{name}:", "recorded" if found else "not recorded yet")
 

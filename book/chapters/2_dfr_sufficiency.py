@@ -56,8 +56,7 @@ from tailwise.data import spurious
 from tailwise.ledger import board, claims
 from tailwise.methods import dfr
 from tailwise.metrics import estimate, group_accuracies
-from tailwise.spurious import explain, study
-from tailwise.spurious import plots as figures
+from tailwise.spurious import explain, plots as figures, study
 
 plots.use_style()
 P = profiles.current()
@@ -71,8 +70,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(board.minutes("ch2", "laptop", "gpu"))
-board.claim_box("ch2", "laptop", "gpu")
+print(board.minutes("ch2", "laptop", "full"))
+board.claim_box("ch2", "laptop", "full")
 
 # %% [markdown]
 # ## The effect in one picture
@@ -201,7 +200,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 # %%
 corr = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 theory = 2 * np.log(corr / (1 - corr))
-n_sets, n = P.pick(laptop=20, gpu=100), 20_000
+n_sets, n = P.pick(smoke=2, laptop=20, full=100), 20_000
 fitted = np.zeros((n_sets, len(corr)))
 for s, k in np.ndindex(fitted.shape):
     rng = np.random.default_rng([profiles.reseeded(s), k])
@@ -228,10 +227,10 @@ plt.show()
 # - **skin** stands for the ISIC skin lesions: brown blobs, benign ($y=0$) or malignant ($y=1$), some with a coloured patch ($a=1$). The patch never occurs with a malignant case, neither in training nor in validation.
 
 # %%
-share, val = P.pick(laptop=(0.5, 0.8), gpu=(1.0, 1.0))
+size = P.pick(smoke=(0.05, 0.2, 0.5), laptop=(0.5, 0.8), full=(1, 1))
 full, world, drawn = P.data == "full", {}, {}
 for name, w in spurious.WORLDS.items():
-    world[name] = w.scaled(share, val=val)
+    world[name] = w.scaled(*size)
     g = torch.Generator().manual_seed(profiles.reseeded(0))
     drawn[name] = spurious.draw(world[name], full=full, generator=g)
     for split, counts in world[name].counts.items():
@@ -273,8 +272,9 @@ plt.show()
 # Everything that has a knob uses the validation set for it: the penalty of DFR, the threshold, the step size of group DRO (chosen among three on a world of its own) and the two settings of AFR, automatic feature reweighting, a refit that needs no group labels for fitting (Qiu et al., 2023).
 
 # %%
-sizes = dict(full=full, device=P.device, epochs=P.pick(laptop=3, gpu=5))
-seeds, steps = P.pick(laptop=5, gpu=10), (0.05, 0.2, 1.0)
+epochs, seeds = P.pick(smoke=(1, 2), laptop=(3, 5), full=(5, 10))
+sizes = dict(full=full, device=P.device, epochs=epochs)
+steps = P.pick(smoke=(0.2,), laptop=(0.05, 0.2, 1.0))
 swept = study.sweep(
     world, seeds, steps=steps, scratch=["birds"], **sizes
 )
@@ -515,11 +515,11 @@ study.table(skin, methods, numbers)
 # %% [markdown]
 # ## At scale
 #
-# The same cells at the `gpu` profile: the full Fashion-MNIST, the worlds at full size, ten seeds, five epochs.
+# The same cells at the `full` profile: the full Fashion-MNIST, the worlds at full size, ten seeds, five epochs.
 # Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     found = claims.recorded("ch2", name)
     print(f"{name}:", "recorded" if found else "not recorded yet")
 

@@ -70,8 +70,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(board.minutes("ch3", "laptop", "gpu"))
-board.claim_box("ch3", "laptop", "gpu")
+print(board.minutes("ch3", "laptop", "full"))
+board.claim_box("ch3", "laptop", "full")
 
 # %% [markdown]
 # ## Rigid and soft, in one picture
@@ -243,12 +243,12 @@ plt.show()
 
 # %%
 full, device = P.data == "full", P.device
-seeds = P.pick(
-    laptop={"linear": 8, "mlp": 8, "cnn": 8},
-    gpu={"linear": 10, "mlp": 10, "cnn": 10},
+n_seeds = P.pick(smoke=2, laptop=8, full=10)
+seeds = dict.fromkeys(("linear", "mlp", "cnn"), n_seeds)
+n_train, n_test, epochs = P.pick(
+    smoke=(100, 50, 2), laptop=(1000, 400, 60), full=(4000, 1000, 60)
 )
-n_train, n_test = P.pick(laptop=(1000, 400), gpu=(4000, 1000))
-size = dict(n_train=n_train, n_val=500, n_test=n_test, epochs=60)
+size = dict(n_train=n_train, n_val=500, n_test=n_test, epochs=epochs)
 size |= dict(full=full, device=device)
 released = "released (frozen)"
 by_label = {method.label: method for method in study.METHODS}
@@ -484,11 +484,11 @@ plt.show()
 #
 # ## At scale
 #
-# The same cells at the `gpu` profile: full Fashion-MNIST, 4,000 training images, ten seeds for every model.
+# The same cells at the `full` profile: full Fashion-MNIST, 4,000 training images, ten seeds for every model.
 # Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     found = claims.recorded("ch3", name)
     print(f"{name}:", "recorded" if found else "not recorded yet")
 

@@ -72,8 +72,8 @@ print(f"profile {P.name}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(board.minutes("ch4", "laptop", "gpu"))
-board.claim_box("ch4", "laptop", "gpu")
+print(board.minutes("ch4", "laptop", "full"))
+board.claim_box("ch4", "laptop", "full")
 
 # %% [markdown]
 # ## A long tail, in one picture
@@ -205,9 +205,10 @@ swept
 # Both best rates are at an end of the range that we tried, so a better one may lie outside.
 
 # %%
-seeds = range(P.pick(laptop=3, gpu=6))
-joint = P.pick(laptop=False, gpu=True)
-splits = reports.run_splits(seeds, rates, joint=joint, device=P.device)
+seeds = range(P.pick(smoke=2, laptop=3, full=6))
+size = dict(joint=P.pick(smoke=True, laptop=False, full=True))
+size["settings"] = study.Settings(steps=P.pick(smoke=2, laptop=100))
+splits = reports.run_splits(seeds, rates, **size, device=P.device)
 print(
     f"{len(splits[0].logits)} results on each of {len(splits)} splits"
 )
@@ -456,12 +457,12 @@ reports.pair_gains(wanted)
 #
 # ## At scale
 #
-# The `gpu` profile runs the same cells with more splits.
+# The `full` profile runs the same cells with more splits.
 # For the `paper` profile there is a command of its own that trains on CIFAR-100-LT with a supervised and a CLIP ViT-B/16, see [How to run](../how_to_run.md).
 # This is whether there is a record.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     there = claims.recorded("ch4", name)
     print(f"{name}:", "recorded" if there else "not recorded yet")
 

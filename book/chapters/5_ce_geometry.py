@@ -75,8 +75,8 @@ print(f"profile {P.name}, computing on {P.device}")
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
-print(board.minutes("ch5", "laptop", "gpu"))
-board.claim_box("ch5", "laptop", "gpu")
+print(board.minutes("ch5", "laptop", "full"))
+board.claim_box("ch5", "laptop", "full")
 
 # %% [markdown]
 # ## The shape, in one picture
@@ -179,7 +179,7 @@ print("formula in five lines = package")
 # Twenty-eight settings, ten classes of which five are rare, trained as one program with normalised gradient steps.
 
 # %%
-starts = range(P.pick(laptop=5, gpu=20))
+starts = range(P.pick(smoke=2, laptop=5, full=20))
 grid_counts, configs = study.main_grid(starts)
 grid = geometry.train_ufm(grid_counts, configs, d=20, steps=3000)
 by_start = {
@@ -332,8 +332,8 @@ plt.show()
 # They were computed from the prediction, so these runs show what the network can do, not what it finds.
 
 # %%
-seeds = range(P.pick(laptop=5, gpu=10))
-many = P.pick(laptop=500, gpu=5000)
+seeds = range(P.pick(smoke=2, laptop=5, full=10))
+many = P.pick(smoke=100, laptop=500, full=5000)
 options = {"full": P.data == "full", "device": P.device}
 tasks = {
     R: imbalance.draw(seeds, many, many // R, **options) for R in ratios
@@ -490,11 +490,11 @@ for gamma in (0.0, 0.5, 1.0, 1.5):
 #
 # ## At scale
 #
-# The same cells at the `gpu` profile: full Fashion-MNIST, 5,000 images a majority class, ten seeds.
+# The same cells at the `full` profile: full Fashion-MNIST, 5,000 images a majority class, ten seeds.
 # Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
-for name in ("gpu", "paper"):
+for name in ("full", "paper"):
     there = claims.recorded("ch5", name)
     print(f"{name}:", "recorded" if there else "not recorded yet")
 

@@ -38,15 +38,18 @@ P = profiles.current()
 # Three networks show a direction; the chapter has more of them.
 
 # %%
-SEEDS = (0, 1, 2)
+SEEDS = P.pick(smoke=(0, 1), laptop=(0, 1, 2))
 NETWORKS = "seeds " + ", ".join(map(str, SEEDS))
 
 
 def load(name, seed, sets):
     """Draw a world and embed it with its ERM network."""
     world = spurious.WORLDS[name]
-    world = P.pick(laptop=world.scaled(0.5, val=0.8), gpu=world)
-    full, epochs = P.data == "full", P.pick(laptop=3, gpu=5)
+    size = P.pick(
+        smoke=(0.05, 0.5, 0.5), laptop=(0.5, 0.8), full=(1, 1)
+    )
+    world, full = world.scaled(*size), P.data == "full"
+    epochs = P.pick(smoke=1, laptop=3, full=5)
     g = torch.Generator().manual_seed(seed)
     splits = spurious.draw(world, full=full, generator=g)
     recipe = Recipe(
@@ -110,8 +113,9 @@ ax.legend()
 print(f"one head {zeros[:, 0].mean():.2f}, {R[-1]} heads", end=" ")
 print(f"{zeros[:, -1].mean():.2f}, if independent", end=" ")
 print(f"{independent[:, -1].mean():.2f} (birds, {NETWORKS})")
-assert (zeros[:, -1] < zeros[:, 0]).all()
-assert (zeros[:, -1] > 2 * independent[:, -1]).all()
+if P.decides:
+    assert (zeros[:, -1] < zeros[:, 0]).all()
+    assert (zeros[:, -1] > 2 * independent[:, -1]).all()
 plt.show()
 
 # %% [markdown]
@@ -153,7 +157,8 @@ change = np.array(l2_worst) - dfr_worst
 print("worst group of birds,", NETWORKS)
 print("l1", dfr_worst.round(3), " l2", np.round(l2_worst, 3))
 print(f"l2 minus l1: {estimate(change)}")
-assert (abs(change) < 0.1 * (dfr_worst - erm_worst)).all()
+if P.decides:
+    assert (abs(change) < 0.1 * (dfr_worst - erm_worst)).all()
 
 # %% [markdown]
 # The l2 head has no zeros, and its worst group is as good.
@@ -217,9 +222,10 @@ counts = birds[0].splits.hold.group.bincount().tolist()
 print(f"as trained, groups of {counts}: {hold}")
 few = (mean[0] - erm_worst.mean()) / (mean[-1] - erm_worst.mean())
 print(f"ten per group give {few:.0%} of the gain (birds, {NETWORKS})")
-assert mean[-1] - mean[0] > 4 * np.hypot(stderr[0], stderr[-1])
-assert few > 0.5
-assert mean[-1] - hold.mean > 4 * np.hypot(hold.stderr, stderr[-1])
+if P.decides:
+    assert mean[-1] - mean[0] > 4 * np.hypot(stderr[0], stderr[-1])
+    assert few > 0.5
+    assert mean[-1] - hold.mean > 4 * np.hypot(hold.stderr, stderr[-1])
 plt.show()
 
 # %% [markdown]
@@ -275,9 +281,10 @@ for split in true:
     groups = getattr(birds[0].splits, split).group
     print(f"images in the groups of {split}:", end=" ")
     print(groups.bincount().tolist())
-assert (left["val", "permuted"] > 0.8).all()
-assert (left["val", "classes only"] > 0.8).all()
-assert (left["hold", "classes only"] < 0.6).all()
+if P.decides:
+    assert (left["val", "permuted"] > 0.8).all()
+    assert (left["val", "classes only"] > 0.8).all()
+    assert (left["hold", "classes only"] < 0.6).all()
 
 # %% [markdown]
 # On the validation set nearly all of the gain remains with wrong labels.
@@ -352,8 +359,9 @@ gaps = np.array(gaps)
 print("raw: gap between backgrounds by class\n", gaps.round(2))
 np.testing.assert_allclose(gaps.sum(1), 0, atol=1e-8)  # rounding
 order = np.array([n[:, :2] for n in number.values()])[[0, 1, 3]]
-assert (np.diff(order[..., 0], axis=0) > 0).all()
-assert (np.diff(order[..., 1], axis=0) < 0).all()
+if P.decides:
+    assert (np.diff(order[..., 0], axis=0) > 0).all()
+    assert (np.diff(order[..., 1], axis=0) < 0).all()
 plt.show()
 
 # %% [markdown]
@@ -427,8 +435,9 @@ print(f"change of the score by a patch (skin, {NETWORKS})")
 for name, each in effects.items():
     print(f"{name:<17}", "   ".join(str(e) for e in each))
 for three, four in zip(effects["DFR"], effects["DFR, pasted group"]):
-    assert three.mean < -5 * three.stderr
-    assert abs(four.mean) < 0.75 * abs(three.mean)
+    if P.decides:
+        assert three.mean < -5 * three.stderr
+        assert abs(four.mean) < 0.75 * abs(three.mean)
 
 # %% [markdown]
 # Intervals are over test images.

@@ -156,7 +156,8 @@ for module in (pair.visual, pair.language, pair.text):
 names = glyphs.names("target")
 with torch.no_grad():
     named = pair.text.encode(names).cpu()
-splits = [one_split(seed) for seed in range(P.pick(laptop=3, gpu=10))]
+n_splits = P.pick(smoke=2, laptop=3, full=10)
+splits = [one_split(seed) for seed in range(n_splits)]
 
 task = splits[0].task
 data = on_device(task.train.images, task.train.labels)
@@ -252,7 +253,8 @@ for when, lead in (("early", 0.0), ("late", 0.6)):
 # Each phase has 60 steps here, to be quick; the chapter's have 100.
 
 # %%
-short = replace(study.SETTINGS, steps=60)
+steps = P.pick(smoke=6, laptop=60)
+short = replace(study.SETTINGS, steps=steps)
 expert = pair.fresh("language", task, 0).to(P.device)
 options = dict(settings=short, cached=True)
 phases.phase_one(expert, *data, generator=seeded(1), **options)
@@ -297,9 +299,10 @@ print(f"  few {few.mean:+.1f} ± {few.stderr:.1f}", end=", ")
 print(f"many {many.mean:+.1f} ± {many.stderr:.1f}")
 print("A-GCL less margin and noise:")
 print(f"  few {noise.mean:+.1f} ± {noise.stderr:.1f}")
-assert few.mean - 2 * few.stderr > 0
-assert many.mean + 2 * many.stderr < 0
-assert abs(noise.mean) < few.mean / 2
+if P.decides:
+    assert few.mean - 2 * few.stderr > 0
+    assert many.mean + 2 * many.stderr < 0
+    assert abs(noise.mean) < few.mean / 2
 
 # %% [markdown]
 # A-GCL moves accuracy from frequent to rare classes, and it is the noise that does it, not the asymmetric part.
@@ -404,8 +407,9 @@ for name, (value, null) in rows.items():
     print(f"{name:<12} {value:9.3f} {null.mean():10.3f}", end="")
     print(f" {excess[name]:12.1f} sd")
 for name in ("case", "base letter"):
-    assert rows[name][0] > rows[name][1].max()
-    assert excess[name] > max(excess["all marks"], excess["script"])
+    if P.decides:
+        assert rows[name][0] > rows[name][1].max()
+        assert excess[name] > max(excess["all marks"], excess["script"])
 plt.show()
 
 # %% [markdown]
@@ -522,7 +526,8 @@ worst = estimate(
 )
 print(f"\nfew, by class less sorted: {worst.mean:+.1f}", end="")
 print(f" ± {worst.stderr:.1f}")
-assert worst.mean + 2 * worst.stderr < 0
+if P.decides:
+    assert worst.mean + 2 * worst.stderr < 0
 repair = estimate(
     changes["summary", "held_out"][:, 2]
     - changes["summary", "train"][:, 2]
@@ -530,10 +535,12 @@ repair = estimate(
 print(
     f"few, 8 summaries, out of fold less training: {repair.mean:+.1f}"
 )
-assert repair.mean > 0
+if P.decides:
+    assert repair.mean > 0
 for name in kinds:
     change = changes[name, "train"].mean(0)[0]
-    assert change < min(0, changes[name, "held_out"].mean(0)[0])
+    if P.decides:
+        assert change < min(0, changes[name, "held_out"].mean(0)[0])
 plt.show()
 
 # %% [markdown]
@@ -673,18 +680,22 @@ share = np.mean([x.double().mean().item() for x in one])
 print(f"exactly one right: {share:.0%} of images; the plain mean is")
 print(f"right on {np.mean(kept):.0%} of these")
 for e in areas.values():
-    assert e.mean - 2 * e.stderr > 0.5
+    if P.decides:
+        assert e.mean - 2 * e.stderr > 0.5
 for name in judges:
     # Whatever the label, no gain over the mean that two errors support.
-    assert gains[name].mean[0] - 2 * gains[name].stderr[0] < 0.5
+    if P.decides:
+        assert gains[name].mean[0] - 2 * gains[name].stderr[0] < 0.5
 free = areas["confidence, not trained"].mean
-assert max(e.mean for e in areas.values()) < free + 0.05
-assert max(e.mean for e in failing.values()) < 0.5
+if P.decides:
+    assert max(e.mean for e in areas.values()) < free + 0.05
+    assert max(e.mean for e in failing.values()) < 0.5
 losses = [
     gains[f"mixture's loss, {on}"].mean[0]
     for on in ("out of fold", "training")
 ]
-assert losses[0] > losses[1]
+if P.decides:
+    assert losses[0] > losses[1]
 plt.show()
 
 # %% [markdown]
@@ -785,7 +796,8 @@ for known, found in drops.items():
         f"{e.mean:.1f} ± {e.stderr:.1f}",
     )
 alone, rivalled = estimate(drops[False]), estimate(drops[True])
-assert rivalled.mean - 2 * rivalled.stderr > alone.mean
+if P.decides:
+    assert rivalled.mean - 2 * rivalled.stderr > alone.mean
 
 # %% mystnb={"image": {"alt": "Accuracy against one to twenty pictures of each class. Left, classes with the word: name plus pictures starts above the line of the whole name and rises; pictures alone starts at the line of the name without the word, passes the whole name at two pictures and ends highest. Right, all other classes: both fall slowly from just below the lines of the names."}}
 shots, most = (1, 2, 5, 20), 20
@@ -1023,17 +1035,21 @@ for b, ratio in enumerate(ratios):
     e = estimate([equivalent(rows) for rows in found[:, b]])
     print(f"{ratio:9d} {e.mean[0]:16.2f} ± {e.stderr[0]:.2f}", end="")
     print(f" {e.mean[1]:+16.1f} ± {e.stderr[1]:.1f}")
-    assert taus[0] < e.mean[0] <= taus[-1]
+    if P.decides:
+        assert taus[0] < e.mean[0] <= taus[-1]
     same.append(e.mean[0])
-assert (np.diff(same) < 0).all()
+if P.decides:
+    assert (np.diff(same) < 0).all()
 tau_few, tau_many = (np.diff(centre[:, :-1, i]) for i in (1, 0))
-assert (tau_few > 0).all()
-assert (tau_many < 0).all()
+if P.decides:
+    assert (tau_few > 0).all()
+    assert (tau_many < 0).all()
 tau, above = equivalent(
     np.concatenate([found[0, ratios.index(100), :-1], [row[1:]]])
 )
 print(f"phase 2 on split 0, imbalance 100: tau {tau:.2f}, {above:+.1f}")
-assert above < 1  # a point, about one standard error over images
+if P.decides:
+    assert above < 1  # a point, about one standard error over images
 plt.show()
 
 # %% [markdown]
@@ -1125,18 +1141,23 @@ for name, e in found.items():
     cells = [f"{e.mean[i]:+5.1f} ± {e.stderr[i]:.1f}" for i in (0, 2)]
     print(f"{name:<26}", *cells)
 loss = found["not repaired"]
-assert loss.mean[0] < 0
+if P.decides:
+    assert loss.mean[0] < 0
 scorers = [f"scorer, {inputs}" for inputs in mixtures.INPUTS]
 best = max(found[name].mean[0] for name in scorers)
 for name in fixed:
-    assert found[name].mean[0] > max(best, loss.mean[0] + 0.5)
+    if P.decides:
+        assert found[name].mean[0] > max(best, loss.mean[0] + 0.5)
 by_class = found["scorer, confidences"]
-assert by_class.mean[2] + 2 * by_class.stderr[2] < 0
+if P.decides:
+    assert by_class.mean[2] + 2 * by_class.stderr[2] < 0
 first = estimate(ratio["temperature, training"]).mean
 held = estimate(ratio["temperature, validation"]).mean
-assert first[0] < 1 < held[0]
+if P.decides:
+    assert first[0] < 1 < held[0]
 for rows in ratio.values():
-    assert 3 < estimate(rows).mean[2] < 5
+    if P.decides:
+        assert 3 < estimate(rows).mean[2] < 5
 plt.show()
 
 # %% [markdown]

@@ -16,9 +16,9 @@ class Profile:
     Attributes
     ----------
     name : str
-        ``"laptop"``, ``"gpu"`` or ``"paper"``.
+        One of `PROFILES`, named by size.
     device : str
-        A torch device. ``laptop`` always computes on the CPU.
+        A torch device. ``smoke`` and ``laptop`` always compute on the CPU.
     n_seeds : int
         Independent repetitions behind an interval.
     grid : int
@@ -33,16 +33,34 @@ class Profile:
     grid: int
     data: str
 
-    def pick(self, *, laptop: T, gpu: T | None = None, paper: T | None = None) -> T:
+    @property
+    def decides(self) -> bool:
+        """Whether numbers of this size mean something; else a run shows that it runs.
+
+        Where it is false there are no verdicts, and chapters do not assert what needs
+        more data.
+        """
+        return self.name in DECIDING
+
+    def pick(
+        self,
+        *,
+        laptop: T,
+        smoke: T | None = None,
+        full: T | None = None,
+        paper: T | None = None,
+    ) -> T:
         """Return the value for this profile; a missing one falls to the next smaller.
+
+        Without `smoke`, a smoke run takes the laptop's.
 
         Examples
         --------
-        >>> current("gpu").pick(laptop=40, gpu=400)
+        >>> current("full").pick(smoke=2, laptop=40, full=400)
         400
         """
-        by_size = {"laptop": (laptop,), "gpu": (gpu, laptop)}
-        by_size["paper"] = (paper, gpu, laptop)
+        by_size = {"smoke": (smoke, laptop), "laptop": (laptop,)}
+        by_size |= {"full": (full, laptop), "paper": (paper, full, laptop)}
         return next(value for value in by_size[self.name] if value is not None)
 
 
@@ -50,7 +68,8 @@ def _accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-PROFILES = ("laptop", "gpu", "paper")
+PROFILES = ("smoke", "laptop", "full", "paper")  # by size
+DECIDING = PROFILES[1:]  # whose runs give verdicts and can be recorded
 
 
 def current(name: str | None = None) -> Profile:
@@ -60,7 +79,7 @@ def current(name: str | None = None) -> Profile:
     ----------
     name : str, optional
         A profile's name. By default ``$TAILWISE_PROFILE``; where that is unset,
-        ``gpu`` if CUDA is present and ``laptop`` elsewhere.
+        ``full`` if CUDA is present and ``laptop`` elsewhere.
 
     Raises
     ------
@@ -73,7 +92,9 @@ def current(name: str | None = None) -> Profile:
     'cpu'
     """
     name = name or os.environ.get("TAILWISE_PROFILE")
-    name = name or ("gpu" if torch.cuda.is_available() else "laptop")
+    name = name or ("full" if torch.cuda.is_available() else "laptop")
+    if name == "smoke":
+        return Profile(name=name, device="cpu", n_seeds=2, grid=6, data="subset")
     if name == "laptop":
         return Profile(name=name, device="cpu", n_seeds=10, grid=48, data="subset")
     if name in PROFILES:

@@ -76,7 +76,7 @@ def test_a_record_agrees_with_its_claims(path):
 
 def test_records_are_of_known_profiles():
     folders = {path.parent.name for path in RECORDS}
-    assert folders <= set(profiles.PROFILES)
+    assert folders <= set(profiles.DECIDING)
 
 
 @needs_record
@@ -128,7 +128,7 @@ claims:
   - {id: ch9.two, where: ours, says: Two., metric: m, kind: at most, bound: 0.5,
      parts: [left, right]}
   - {id: ch9.big, where: ours, says: Big., metric: m, kind: at most, bound: 0.5,
-     profile: gpu}
+     profile: full}
 """
 PAGE = """\
 # %% [markdown]
@@ -194,7 +194,7 @@ def edit_record(book: Path, change) -> Path:
             "ch9.old is not claimed",
         ),
         (lambda r: r["measurements"].update({"ch9.old": []}), "ch9.old is not claimed"),
-        (lambda r: r.update(profile="gpu"), "is of ch9 at gpu"),
+        (lambda r: r.update(profile="full"), "is of ch9 at full"),
         (lambda r: r.update(chapter="ch8"), "is of ch8 at laptop"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_changed_record_is_caught(book, change, fault):
             "[left, top]",
             "ch9.two has the parts ['left', 'right'], not ('left', 'top')",
         ),
-        ("profile: gpu", "profile: laptop", "ch9.big has the parts [], not ()"),
+        ("profile: full", "profile: laptop", "ch9.big has the parts [], not ()"),
     ],
 )
 def test_a_claim_file_that_disagrees_with_its_record_is_caught(book, old, new, fault):

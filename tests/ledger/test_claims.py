@@ -20,7 +20,8 @@ from tailwise.ledger.board import (
     minutes,
     outcome,
 )
-from tailwise.ledger.claims import Claim, Ledger, Measurement, verdict
+from tailwise.ledger.claims import SMOKE_RUN, Claim, Ledger, Measurement, verdict
+from tailwise.ledger.tables import full_table
 from tailwise.metrics import Estimate, estimate
 
 # Verdicts. Numbers are multiples of 1/8, so that a limit is met exactly.
@@ -116,13 +117,20 @@ def test_a_claim_with_parts(parts, expected):
     assert verdict(claim(parts=("a", "b")), measured, "laptop") == expected
 
 
-@pytest.mark.parametrize("profile", profiles.PROFILES)
+@pytest.mark.parametrize("profile", profiles.DECIDING)
 def test_a_profile_that_is_too_small_cannot_test_a_claim(profile):
     found = [
-        verdict(claim(profile=needed), (YES,), profile) for needed in profiles.PROFILES
+        verdict(claim(profile=needed), (YES,), profile) for needed in profiles.DECIDING
     ]
-    able = profiles.PROFILES.index(profile) + 1
+    able = profiles.DECIDING.index(profile) + 1
     assert found == ["reproduced"] * able + ["not testable here"] * (3 - able)
+
+
+@pytest.mark.parametrize("measured", [(), (YES,), (NO,), (MAYBE,)])
+@pytest.mark.parametrize("needed", profiles.DECIDING)
+def test_a_smoke_run_never_gives_a_verdict(measured, needed):
+    found = verdict(claim(profile=needed), measured, "smoke")
+    assert found == "smoke run, not a verdict"
 
 
 def test_nothing_measured_is_not_recorded_yet():
@@ -190,6 +198,7 @@ def test_a_claim_file_is_read(book):
     [
         ("kind: at least", "kind: more than", "'ch9.plain': kind 'more than'"),
         ("profile: paper", "profile: huge", "'ch9.large': profile 'huge'"),
+        ("profile: paper", "profile: smoke", "'ch9.large': profile 'smoke'"),
         ("origin: tailwise", "origin: us", "'ch9.parts': origin 'us'"),
         ("bound: 0.5", "bound: 5e-1", "'ch9.plain': bound '5e-1' is not a number"),
         ("    bound: 1\n", "", "ch9.parts.*missing.*'bound'"),
@@ -289,7 +298,7 @@ def test_a_record_is_read_back(ledger, book, tmp_path):
 def test_results_go_below_the_checkout_by_default(monkeypatch):
     monkeypatch.delenv("TAILWISE_RESULTS", raising=False)
     root = claims.book_dir().parent
-    assert claims.results_dir("gpu") == root / "_build" / "results" / "gpu"
+    assert claims.results_dir("full") == root / "_build" / "results" / "full"
 
 
 @pytest.mark.parametrize(
@@ -407,7 +416,7 @@ def commit(book, tmp_path):
 def test_the_claim_box_shows_a_column_for_each_profile_that_ran(ledger, book, tmp_path):
     fill(ledger).save()
     commit(book, tmp_path)
-    box = claim_box("ch9", "laptop", "gpu")
+    box = claim_box("ch9", "laptop", "full")
     assert box.frame().to_dict() == {"laptop": VERDICTS}
     shown = box._repr_html_()
     for words in VERDICTS.values():
@@ -423,9 +432,9 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
     ledger.save()
     shown = claim_box("ch9", "laptop").frame()["laptop, this run"]
     assert shown["ch9.plain"] == "not reproduced"
-    (tmp_path / "runs" / "laptop").rename(tmp_path / "runs" / "gpu")
+    (tmp_path / "runs" / "laptop").rename(tmp_path / "runs" / "full")
     # A run at another profile is not the one that shows the box.
-    assert list(claim_box("ch9", "laptop", "gpu").frame()) == ["laptop", "gpu"]
+    assert list(claim_box("ch9", "laptop", "full").frame()) == ["laptop", "full"]
 
 
 def test_the_headline_counts_verdicts_by_origin(ledger):
@@ -464,13 +473,30 @@ def test_the_outcome_shows_numbers_and_where_they_come_from(ledger):
     assert "partly" in repr(table)
 
 
+def test_a_smoke_run_shows_no_verdict(book):
+    ledger = fill(Ledger("ch9", profiles.current("smoke")))
+    # Two tiny runs may leave nothing to divide by; their chapter goes on.
+    ledger.record("ch9.plain", float("inf"), float("nan"), n=2)
+    with pytest.raises(ValueError, match="stderr of 'ch9.plain' is -1"):
+        ledger.record("ch9.plain", 1.0, -1.0)
+    assert set(ledger.save().verdicts.values()) == {SMOKE_RUN}
+    assert set(every_claim("smoke")["verdict"]) == {SMOKE_RUN}
+    assert set(outcome(ledger).frame()["this run"]) == {SMOKE_RUN}
+    assert set(full_table("smoke").frame()["verdict"]) == {SMOKE_RUN}
+    assert headline("smoke") == "Smoke run, not a verdict."
+    badge = f"<span class='verdict verdict-smoke-run'>{SMOKE_RUN}</span>"
+    for table in (outcome(ledger), full_table("smoke")):
+        shown = table._repr_html_()
+        assert shown.count("class='verdict ") == shown.count(badge) == 3
+
+
 def test_every_claim_has_a_row(ledger):
     fill(ledger).save()
     board = every_claim("laptop")
     assert dict(zip(board["claim"], board["verdict"])) == VERDICTS
     assert board["origin"].tolist() == ["paper", "tailwise", "paper"]
     assert set(every_claim("laptop", "recorded")["verdict"]) == {"not recorded yet"}
-    assert set(every_claim("gpu")["verdict"]) == {"not recorded yet"}
+    assert set(every_claim("full")["verdict"]) == {"not recorded yet"}
 
 
 def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
@@ -483,9 +509,9 @@ def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
 
 def test_minutes_are_those_of_the_records(ledger):
     fill(ledger).save()
-    text = minutes("ch9", "laptop", "gpu")
+    text = minutes("ch9", "laptop", "full")
     assert "laptop: 0.0 min" in text
-    assert "gpu: not recorded yet" in text
+    assert "full: not recorded yet" in text
 
 
 def test_each_part_of_a_claim_is_entered_and_shown(ledger):

@@ -52,7 +52,7 @@ def test_a_book_without_records_says_so(book):
     table = costs.cost_table()
     assert table.rows == ()
     assert repr(table) == (
-        "Not recorded yet: laptop for any chapter; gpu for any chapter; "
+        "Not recorded yet: laptop for any chapter; full for any chapter; "
         "paper for any chapter."
     )
     assert table.missing in table._repr_html_()
@@ -68,14 +68,14 @@ def test_times_add_up_and_memory_does_not(book):
     assert list(frame["CPU seconds"]) == ["30", "12", "42"]
     assert list(frame["peak memory"]) == ["0.5 GB", "1.5 GB", "1.5 GB"]
     assert list(frame["commit"]) == ["abc1234", "–", "–"]
-    assert costs.cost_table().missing.startswith("Not recorded yet: gpu")
+    assert costs.cost_table().missing.startswith("Not recorded yet: full")
 
 
 def test_a_single_record_needs_no_total(book):
     run("ch9")
     table = costs.cost_table()
     assert [row["chapter"] for row in table.rows] == ["Nine"]
-    assert table.missing.startswith("Not recorded yet: laptop for Eight; gpu")
+    assert table.missing.startswith("Not recorded yet: laptop for Eight; full")
 
 
 def test_a_ratio_is_shown_beside_its_two_times(book):

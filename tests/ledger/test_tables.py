@@ -21,7 +21,7 @@ claims:
   - {id: ch9.parts, where: ours, says: Two., metric: m, kind: at most, bound: 1,
      origin: tailwise, parts: [left, right]}
   - {id: ch9.big, where: Table 2, says: Big., metric: m, kind: at most, bound: 1,
-     profile: gpu}
+     profile: full}
 """
 
 
@@ -141,11 +141,11 @@ def test_the_filter_offers_what_is_there_and_waits_for_its_script(book):
 
 
 def test_a_larger_run_gets_rows_of_its_own(book):
-    assert "Not recorded yet: gpu, paper." in full_table("laptop")._repr_html_()
-    save("gpu", plain=-1.0)
+    assert "Not recorded yet: full, paper." in full_table("laptop")._repr_html_()
+    save("full", plain=-1.0)
     full = full_table("laptop")
     plain = full.frame().query("claim == 'ch9.plain'")
-    assert list(plain.run) == ["laptop", "gpu"]
+    assert list(plain.run) == ["laptop", "full"]
     assert list(plain.verdict) == ["reproduced", "not reproduced"]
     shown = full._repr_html_()
     assert "data-verdict='reproduced|not reproduced'" in shown

@@ -25,7 +25,7 @@ claims:
   - {id: ch9.one, where: Table 1, says: One., metric: m, kind: at least, bound: 0.5}
   - {id: ch9.two, where: Table 2, says: Two., metric: m, kind: at most, bound: 0.5}
   - {id: ch9.big, where: Table 3, says: B., metric: m, kind: at most, bound: 1,
-     profile: gpu}
+     profile: full}
   - {id: ch9.own, where: ours, says: O., metric: m, kind: at most, bound: 1,
      origin: tailwise}
 """

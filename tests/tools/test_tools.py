@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from jupytext.compare import compare_notebooks
 
+from tailwise.ledger import claims
 from tailwise.ledger.tables import tally
 from tools.book import execute, record, stage, sync, verdicts
 from tools.book.layout import GUIDE, ROOT, Book, closure, fingerprint, write
@@ -113,8 +114,8 @@ def test_an_unchanged_book_is_not_executed_again(book, capsys):
         ("book/results/laptop/ch1.json", True, False),
         ("_build/results/laptop/ch1.json", True, False),
         ("book/results/bench/heads.json", True, False),
-        ("book/results/gpu/ch1.json", False, False),
-        ("book/results/gpu/ch2.json", True, False),
+        ("book/results/full/ch1.json", False, False),
+        ("book/results/full/ch2.json", True, False),
         ("book/chapters/1_tiny.py", False, True),
         ("book/claims/ch1.yml", False, False),
         ("book/claims/ch2.yml", True, False),
@@ -183,7 +184,7 @@ def test_the_guide_reads_the_committed_record_and_no_run(book):
 
 
 def test_another_profile_has_its_own_runs(book):
-    assert not Book(book.root, "gpu").is_current(book.chapters()[0])
+    assert not Book(book.root, "full").is_current(book.chapters()[0])
 
 
 def test_a_failing_cell_is_named_and_the_last_good_run_stays(book, capsys):
@@ -211,7 +212,12 @@ def test_progress_away_from_a_terminal_is_a_line_every_few_cells():
 
 @pytest.mark.parametrize(
     ("profile", "jobs", "threads", "share"),
-    [("laptop", 1, "1", "6"), ("laptop", 4, "1", "1"), ("gpu", 1, "6", "6")],
+    [
+        ("smoke", 2, "1", "3"),
+        ("laptop", 1, "1", "6"),
+        ("laptop", 4, "1", "1"),
+        ("full", 1, "6", "6"),
+    ],
 )
 def test_notebooks_share_the_cores(
     tmp_path, monkeypatch, profile, jobs, threads, share
@@ -409,11 +415,18 @@ def test_a_run_older_than_its_sources_is_not_recorded(book):
 
 def test_other_profiles_record_their_numbers_only(book, monkeypatch):
     monkeypatch.setattr(record, "readme_table", lambda: "| new |")
-    write(book.build / "results/gpu/ch1.json", "{}")
+    write(book.build / "results/full/ch1.json", "{}")
     before = (book.source / "chapters/1_tiny.ipynb").read_bytes()
-    assert record.record(Book(book.root, "gpu")) == []
-    assert (book.source / "results/gpu/ch1.json").exists()
+    assert record.record(Book(book.root, "full")) == []
+    assert (book.source / "results/full/ch1.json").exists()
     assert (book.source / "chapters/1_tiny.ipynb").read_bytes() == before
+
+
+def test_a_smoke_run_is_never_the_recorded_one(book):
+    write(book.build / "results/smoke/ch1.json", "{}")
+    with pytest.raises(ValueError, match="smoke run decides nothing"):
+        record.record(Book(book.root, "smoke"))
+    assert not (book.source / "results").exists()
 
 
 def medians(unit: str, ours: float, loop: float) -> dict:
@@ -461,6 +474,20 @@ def test_verdicts_that_differ_from_the_record_are_listed():
     head, *lines = verdicts.changes(here, recorded)
     assert head.startswith("1 differ from the record")
     assert lines == ["  ch9.b: undecided here, reproduced in the record"]
+
+
+def test_a_smoke_run_is_listed_without_verdicts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TAILWISE_PROFILE", "smoke")
+    monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path))
+    ledger = claims.Ledger("ch1")
+    ledger.record("ch1.logistic", 9.0)
+    ledger.save()
+    verdicts.main()
+    head, *lines = capsys.readouterr().out.strip().splitlines()
+    assert head.startswith("a smoke run, not a verdict")
+    assert len(lines) == len(claims.chapters())
+    assert "ran: 1 claims measured, 0 s CPU" in lines[0]
+    assert all(line.endswith("did not run") for line in lines[1:])
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path):

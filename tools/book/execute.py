@@ -163,7 +163,7 @@ async def _execute_all(book: Book, stale: list[Path], jobs: int) -> list[str]:
     jobs = min(jobs, len(stale))
     # One thread a notebook on a laptop: small networks lose more than they gain by
     # sharing one, above all beside another run, and the numbers stay the same.
-    threads = 1 if book.profile == "laptop" else cores()
+    threads = 1 if book.is_small else cores()
     # What a notebook gives to processes of its own is its share of the cores.
     share = max(1, cores() // jobs)
     limits = {"OMP_NUM_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(share)}
@@ -186,7 +186,7 @@ def cores() -> int:
 def run(book: Book, jobs: int | None = None) -> list[str]:
     """Execute what is stale and return the stories of the failures."""
     # One accelerator is one worker; so is a machine whose memory is planned for it.
-    jobs = jobs or (cores() if book.profile == "laptop" else 1)
+    jobs = jobs or (cores() if book.is_small else 1)
     for group in (book.chapters(), book.pages()):
         stale = [py for py in group if not book.is_current(py)]
         if stale:

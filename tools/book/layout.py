@@ -51,6 +51,11 @@ class Book:
         return cls(ROOT, profile_name())
 
     @property
+    def is_small(self) -> bool:
+        """Whether a notebook computes on one thread of the CPU, and several at once."""
+        return self.profile in ("smoke", "laptop")
+
+    @property
     def source(self) -> Path:
         return self.root / "book"
 

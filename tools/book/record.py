@@ -78,7 +78,15 @@ def record_notebooks(book: Book, notebooks: list[Path]) -> None:
 
 
 def record(book: Book) -> list[str]:
-    """Record results, notebooks and table; return failures of pages, if any."""
+    """Record results, notebooks and table; return failures of pages, if any.
+
+    Raises
+    ------
+    ValueError
+        For a smoke run, and where notebooks are out of date.
+    """
+    if book.profile == "smoke":
+        raise ValueError("a smoke run decides nothing, so it is never the recorded one")
     on_laptop = book.profile == "laptop"
     if on_laptop:
         record_notebooks(book, book.chapters())
@@ -123,7 +131,7 @@ def readme_table() -> str:
     from tailwise.ledger.board import every_claim, headline
     from tailwise.ledger.tables import tally
 
-    boards = {name: every_claim(name, "recorded") for name in profiles.PROFILES}
+    boards = {name: every_claim(name, "recorded") for name in profiles.DECIDING}
     launch = f"https://colab.research.google.com/github/{repository(ROOT)}/blob/main"
     lines = [headline("laptop", claims.recorded), ""]
     lines += ["| chapter | question and finding | verdicts | run it |"]

@@ -1,4 +1,7 @@
-"""Print this machine's verdicts, and where they differ from the recorded ones."""
+"""Print this machine's verdicts, and where they differ from the recorded ones.
+
+Of a smoke run, which decides nothing: that each chapter ran.
+"""
 
 import pandas as pd
 
@@ -21,9 +24,25 @@ def changes(board: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
     return [f"{len(lines)} differ from the record; {why}:", *lines]
 
 
+def ran() -> list[str]:
+    """A line for each chapter of a smoke run."""
+    lines = []
+    for chapter in map(claims.load, claims.chapters()):
+        record = claims.latest(chapter.key, "smoke")
+        done = "did not run"
+        if record:
+            measured, seconds = len(record.measurements), record.provenance["cpu_s"]
+            done = f"ran: {measured} claims measured, {seconds:.0f} s CPU"
+        lines.append(f"  {chapter.title:<34}  {done}")
+    return lines
+
+
 def main() -> None:
     profile = profile_name()
     if not claims.chapters():
+        return
+    if profile == "smoke":
+        print("\n".join([f"\na {claims.SMOKE_RUN}: make book gives those", *ran()]))
         return
     board = every_claim(profile)
     print("+ reproduced, - not reproduced; a value ± one standard error")

@@ -77,12 +77,14 @@ class World:
     attributes: tuple[str, str]
     counts: dict[str, tuple[int, int, int, int]]
 
-    def scaled(self, share: float, *, val: float | None = None) -> "World":
+    def scaled(
+        self, share: float, val: float | None = None, hold: float | None = None
+    ) -> "World":
         """The same world with a share of its training, validation and held-out images.
 
-        `val` is the share of the validation images, by default `share`.
+        `val` and `hold` are the shares of the latter two, by default `share`.
         """
-        shares = {"train": share, "val": val or share, "hold": share, "test": 1}
+        shares = {"train": share, "val": val or share, "hold": hold or share, "test": 1}
         counts = {
             split: tuple(round(shares[split] * n) for n in c)
             for split, c in self.counts.items()

@@ -237,7 +237,9 @@ def step_counts(k_major: int, k_minor: int, ratio: Array, n_minor: Array = 1) ->
     if min(k_major, k_minor) < 1:
         raise ValueError(f"k_major, k_minor are {k_major, k_minor}: expected ≥ 1")
     ratio, n_minor = (torch.as_tensor(x, dtype=torch.float64) for x in (ratio, n_minor))
-    pair = torch.stack(torch.broadcast_tensors(ratio * n_minor, n_minor), -1)
+    # Either may be a number beside a tensor on another device.
+    n_major, n_minor = ratio * n_minor, torch.ones_like(ratio) * n_minor
+    pair = torch.stack([n_major, n_minor], -1)
     which = torch.tensor([0] * k_major + [1] * k_minor)
     return positive("class_counts", pair[..., which])
 

@@ -143,13 +143,15 @@ class Loss:
             found = []
             for b, c in enumerate(configs):
                 v = getattr(c, name)
-                v = torch.as_tensor(default(b) if v is None else v, dtype=n.dtype)
+                v = torch.as_tensor(
+                    default(b) if v is None else v, dtype=n.dtype, device=n.device
+                )
                 v = v.clone().fill_diagonal_(0) if v.ndim == 2 else v
                 if v.shape != shape or not v.isfinite().all():
                     v = v.tolist()
                     raise ValueError(f"{name} is {v}: expected finite, {list(shape)}")
                 found.append(v)
-            return torch.stack(found).to(n.device)
+            return torch.stack(found)
 
         def weight(b: int) -> Tensor:
             raw = n[b] ** -configs[b].weight_power

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tailwise import profiles
 from tailwise.ledger.claims import (
+    SMOKE_RUN,
     VERDICTS,
     Chapter,
     Claim,
@@ -183,6 +184,8 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
     read : callable
         Which record of a chapter counts: `freshest` or `claims.recorded`.
     """
+    if profile not in profiles.DECIDING:
+        return Sentence(f"{SMOKE_RUN.capitalize()}.")
     rows = pd.DataFrame(
         {"origin": claim.origin} | _row(claim, read(chapter.key, profile))
         for chapter in map(load, chapters())

@@ -1,6 +1,7 @@
 """The ledger: what a paper claims, what a run measured, and the computed verdict."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from tailwise.files import PACKAGE, checkout, write_whole
 from tailwise.ledger import provenance
 from tailwise.metrics import KINDS, Estimate, decide, half_width
 
+SMOKE_RUN = "smoke run, not a verdict"
 VERDICTS = (
     "reproduced",
     "partly",
@@ -21,6 +23,7 @@ VERDICTS = (
     "undecided",
     "not testable here",
     "not recorded yet",
+    SMOKE_RUN,
 )
 JUDGED = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
 
@@ -139,10 +142,10 @@ def _claim(entry: dict) -> Claim:
         raise ValueError(f"claim {claim.id!r}: bound {claim.bound!r} is not a number")
     if claim.kind not in KINDS:
         raise ValueError(f"claim {claim.id!r}: kind {claim.kind!r} is not in {KINDS}")
-    if claim.profile not in profiles.PROFILES:
+    if claim.profile not in profiles.DECIDING:
         raise ValueError(
             f"claim {claim.id!r}: profile {claim.profile!r} is not in "
-            f"{profiles.PROFILES}"
+            f"{profiles.DECIDING}"
         )
     if claim.origin not in ("paper", "tailwise"):
         raise ValueError(f"claim {claim.id!r}: origin {claim.origin!r} is unknown")
@@ -194,7 +197,7 @@ def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> st
     str
         One of `VERDICTS`. "undecided" when the interval of two standard errors
         covers the bound, when there were fewer repetitions than the claim asks for,
-        or when the number is not finite.
+        or when the number is not finite. A smoke run is too small to decide anything.
 
     Examples
     --------
@@ -207,6 +210,8 @@ def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> st
     """
     if profile not in profiles.PROFILES:
         raise ValueError(f"profile {profile!r} is not in {profiles.PROFILES}")
+    if profile not in profiles.DECIDING:
+        return SMOKE_RUN
     order = profiles.PROFILES.index
     if order(profile) < order(claim.profile):
         return "not testable here"
@@ -263,7 +268,8 @@ class Ledger:
         Raises
         ------
         ValueError
-            For an unknown id or part, or a standard error below zero.
+            For an unknown id or part, or a standard error that is not ≥ 0. A smoke run
+            may have divided by zero: there NaN is kept.
         """
         claim = self.chapter.claims.get(id)
         if claim is None:
@@ -273,7 +279,7 @@ class Ledger:
             raise ValueError(f"claim {id!r} has parts {claim.parts}, got {part!r}")
         if isinstance(value, Estimate):
             value, stderr, n = value.mean, value.stderr, n or value.n
-        if not stderr >= 0:
+        if stderr < 0 or (math.isnan(stderr) and self.profile.decides):
             raise ValueError(f"stderr of {id!r} is {stderr}: expected a number ≥ 0")
         entry = Measurement(float(value), float(stderr), int(n or 1), part)
         self._measured.setdefault(id, {})[part] = entry

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tailwise.ledger.claims import book_dir, chapters, load, recorded
-from tailwise.profiles import PROFILES
+from tailwise.profiles import DECIDING
 from tailwise.templates import render
 
 SECONDS = {"s": 1.0, "us": 1e-6}
@@ -48,7 +48,7 @@ def cost_table() -> Costs:
         A row per chapter and profile, and a total of each profile with several.
     """
     rows, missing = [], []
-    for profile in PROFILES:
+    for profile in DECIDING:
         runs = {c.title: recorded(c.key, profile) for c in map(load, chapters())}
         facts = {title: run.provenance for title, run in runs.items() if run}
         absent = [title for title in runs if title not in facts]

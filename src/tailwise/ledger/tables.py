@@ -16,7 +16,7 @@ from tailwise.ledger.claims import (
     recorded,
     verdict,
 )
-from tailwise.profiles import PROFILES
+from tailwise.profiles import DECIDING
 from tailwise.templates import render
 
 Run = tuple[str, Record]
@@ -80,7 +80,7 @@ def _title(chapter: Chapter) -> str:
 def _board(chapter: Chapter, runs: tuple[Run, ...]) -> tuple:
     """A chapter, the profiles without a run, and the runs of each claim."""
     there = {record.profile for _, record in runs}
-    missing = [name for name in PROFILES if name not in there]
+    missing = [name for name in DECIDING if name not in there]
     claims = [(claim, _runs(claim, runs)) for claim in chapter.claims.values()]
     return chapter, missing, claims
 
@@ -133,7 +133,7 @@ def full_table(profile: str) -> FullTable:
     """
     boards = []
     for chapter in map(load, chapters()):
-        runs = [(name, recorded(chapter.key, name)) for name in PROFILES]
+        runs = [(name, recorded(chapter.key, name)) for name in DECIDING]
         if live := latest(chapter.key, profile):
             runs.append((f"{profile}, this machine", live))
         boards.append((chapter, tuple(run for run in runs if run[1])))

@@ -113,7 +113,7 @@ def _world(name, title, k, groups, parts, *, labelled, views=0, mixed_by) -> Wor
 
 def rare_classes(P: Profile, n_seeds: int) -> World:
     """Six kinds of clothes, three of them rare (STEP); pixels."""
-    many, few = P.pick(laptop=(200, 10), gpu=(1000, 50))
+    many, few = P.pick(smoke=(40, 4), laptop=(200, 10), full=(1000, 50))
     task = imbalance.draw(range(n_seeds), many, few, full=P.data == "full")
     test_X = task.test_X.expand(n_seeds, -1, -1)
     parts = []
@@ -127,7 +127,9 @@ def rare_classes(P: Profile, n_seeds: int) -> World:
 
 @torch.no_grad()
 def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> World:
-    share, val, n_test = P.pick(laptop=(0.25, 0.4, 150), gpu=(1.0, 1.0, 250))
+    share, val, n_test = P.pick(
+        smoke=(0.05, 0.1, 30), laptop=(0.25, 0.4, 150), full=(1.0, 1.0, 250)
+    )
     small = world.scaled(share, val=val)
     small = replace(small, counts=small.counts | {"test": (n_test,) * 4})
     network = SmallResNet(2)
@@ -170,7 +172,9 @@ def missing_group(P: Profile, n_seeds: int) -> World:
 
 def hard_examples(P: Profile, n_seeds: int) -> World:
     """Clothes under noise of six severities, the severe ones rare; pixels."""
-    n_train, n_val, n_test = P.pick(laptop=(500, 400, 200), gpu=(6000, 2000, 2000))
+    n_train, n_val, n_test = P.pick(
+        smoke=(100, 80, 40), laptop=(500, 400, 200), full=(6000, 2000, 2000)
+    )
     sizes = dict(n_train=n_train, n_val=n_val, n_test=n_test)
     data = corruption.draw("rare", n_seeds, full=P.data == "full", **sizes)
     parts = []
@@ -188,7 +192,9 @@ def hard_examples(P: Profile, n_seeds: int) -> World:
 @torch.no_grad()
 def long_tail(P: Profile, n_seeds: int) -> World:
     """Sixty letters, a few of them frequent; features of two pretrained experts."""
-    n_max, ratio, n_test = P.pick(laptop=(30, 15, 15), gpu=(200, 100, 20))
+    n_max, ratio, n_test = P.pick(
+        smoke=(6, 3, 4), laptop=(30, 15, 15), full=(200, 100, 20)
+    )
     experts = [pretrained.load("visual"), pretrained.load("language")[0]]
     experts = [expert.to(P.device) for expert in experts]
     seeds = []
