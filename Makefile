@@ -6,6 +6,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKERS ?= 2
 PORT ?= 8000
+# On CI the files of the package that tests and notebooks do not cover are named.
+COVERAGE := --cov=tailwise --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book smoke html slides bundle test sync record bench data serve clean \
@@ -28,8 +30,8 @@ book: setup  ## execute what changed, print the verdicts, build _build/html
 	@$(PY) -m tools.book.make
 
 smoke: setup  ## run every cell of the book on tiny data, in a minute or two
-	@TAILWISE_PROFILE=smoke $(PY) tools/execute.py
-	@TAILWISE_PROFILE=smoke $(PY) tools/scoreboard.py
+	@TAILWISE_PROFILE=smoke $(PY) -m tools.book.execute
+	@TAILWISE_PROFILE=smoke $(PY) -m tools.book.verdicts
 
 html: setup  ## build _build/html from the committed outputs, executing nothing
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage
@@ -50,7 +52,7 @@ test: setup  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m tools.book.stage --executed
-	@$(PY) -m pytest -n $(WORKERS) --dist loadscope
+	@$(PY) -m pytest -n $(WORKERS) --dist loadscope $(if $(CI),$(COVERAGE))
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync

@@ -1,5 +1,9 @@
 """Figures that can be read on both pages and that leave showing to the caller."""
 
+import os
+import subprocess
+import sys
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -90,3 +94,21 @@ def test_a_legend_above_hides_nothing(ax):
     assert [text.get_text() for text in legend.get_texts()] == ["gain"]
     assert not legend.get_window_extent().overlaps(ax.get_window_extent())
     plt.close(fig)
+
+
+SCRIPT = """\
+import matplotlib.pyplot as plt
+from tailwise import plots
+plots.use_style()
+plt.plot([0, 1])
+plt.show()
+print("\u2265 \u03c1\u0303, and on")
+"""
+
+
+def test_a_script_goes_on_where_the_console_is_narrow(tmp_path):
+    env = os.environ | {"PYTHONIOENCODING": "cp1252", "MPLBACKEND": "tkagg"}
+    command = [sys.executable, "-W", "error", "-c", SCRIPT]
+    done = subprocess.run(command, env=env, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode("cp1252").strip() == "? ??, and on"

@@ -1,5 +1,9 @@
 """Figures: one style, legible on a light and on a dark page, in colour and in line."""
 
+import builtins
+import sys
+import warnings
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +24,17 @@ MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
 def use_style() -> None:
-    """Make the book's style matplotlib's default for this session."""
+    """Make the book's style matplotlib's default for this session.
+
+    In a script, `plt.show` opens no window and does not wait, and characters that the
+    console cannot show are replaced.
+    """
+    if not hasattr(builtins, "__IPYTHON__"):
+        mpl.use("agg")
+        warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
     mpl.rcParams.update(
         {
             "figure.facecolor": "none",

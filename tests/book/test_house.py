@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import tailwise
 from tools.book.layout import ROOT
 
 SRC = ROOT / "src" / "tailwise"
@@ -75,3 +76,10 @@ def test_a_chapter_that_imports_another_is_found(tmp_path):
     found = lint(tmp_path)
     assert "Contracts: 1 kept, 1 broken." in found
     assert "tailwise.spurious is not allowed to import tailwise.weighting" in found
+
+
+def test_help_is_a_map():
+    shown = re.findall(r"`tailwise\.(\w+)`  ", tailwise.__doc__)
+    packages = {path.parent.name for path in SRC.glob("*/__init__.py")}
+    assert packages <= set(shown)
+    assert all((SRC / n).is_dir() or (SRC / f"{n}.py").is_file() for n in shown)

@@ -594,6 +594,38 @@ def test_colab_within_our_ranges():
     assert check_colab.faults(wanted, FREEZE) == []
 
 
+# Lines of kinds that Colab's list holds.
+REAL = """\
+absl-py==1.4.0
+# a comment
+en_core_web_sm @ https://example.org/download/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl
+torch @ https://download.example.org/whl/cu128/torch-2.11.0%2Bcu128-cp313-cp313-linux_x86_64.whl#sha256=ab
+google-colab @ file:///colabtools/dist/google_colab-1.0.0.tar.gz#sha256=ab
+-e git+https://example.org/tool@1f2e#egg=tool
+odd==not-a-version
+numpy==2.1.3
+scikit-learn==1.6.1
+"""
+
+
+def test_colabs_real_list_is_read():
+    there = check_colab.installed(REAL)
+    assert {name: str(version) for name, version in there.items()} == {
+        "absl-py": "1.4.0",
+        "en-core-web-sm": "3.8.0",
+        "torch": "2.11.0+cu128",
+        "numpy": "2.1.3",
+        "scikit-learn": "1.6.1",
+    }
+    assert (
+        check_colab.faults(["torch>=2.4", "numpy>=2", "scikit-learn>=1.6"], REAL) == []
+    )
+    assert check_colab.faults(["odd", "torch>=2.12"], REAL) == [
+        "odd is not in Colab's list",
+        "Colab has torch 2.11.0+cu128, we ask torch>=2.12",
+    ]
+
+
 def test_colab_outside_our_ranges():
     assert check_colab.faults(["numpy>=2.2", "torch<2.11", "scipy>=1"], FREEZE) == [
         "Colab has numpy 2.1.3, we ask numpy>=2.2",

@@ -6,28 +6,39 @@ In Colab the package is installed without its dependencies, so each of them must
 there already. The list is pip-freeze.txt of github.com/googlecolab/backend-info.
 """
 
-import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
 
 from tools.book.layout import ROOT, project
 
 
 def installed(freeze: str) -> dict[str, Version]:
-    """Versions by name from ``name==version`` and ``name @ …/name-version-….whl``."""
+    """Versions by name from ``name==version`` and ``name @ …/name-version-….whl``.
+
+    A line that tells no version, such as one of a repository, is left out: it matters
+    only if we depend on it, and then it is named as not in the list.
+    """
     versions = {}
     for line in freeze.splitlines():
-        name, _, version = line.partition("==")
-        if not version and "#" not in line[:1]:
-            name, _, url = line.partition(" @ ")
-            wheel = re.search(r"/[\w.]+-(\d[^-]*)-[^/]*\.whl", url.replace("%2B", "+"))
-            version = wheel[1] if wheel else ""
-        if version:
-            versions[canonicalize_name(name.strip())] = Version(version.strip())
+        name, pinned, version = line.partition("==")
+        try:
+            if pinned:
+                versions[canonicalize_name(name.strip())] = Version(version.strip())
+            elif " @ " in line:
+                path = urlsplit(line.partition(" @ ")[2].strip()).path
+                name, found, *_ = parse_wheel_filename(unquote(Path(path).name))
+                versions[name] = found
+        except (InvalidVersion, InvalidWheelFilename):
+            continue
     return versions
 
 
