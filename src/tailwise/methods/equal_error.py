@@ -11,7 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 
-def _check(prior: ArrayLike, delta: ArrayLike, limit: str) -> tuple:
+def _check(
+    prior: ArrayLike, delta: ArrayLike, limit: str
+) -> tuple[np.ndarray, np.ndarray]:
     prior, delta = np.asarray(prior, dtype=float), np.asarray(delta, dtype=float)
     if not ((prior > 0) & (prior <= 0.5)).all():
         raise ValueError(f"prior is {prior}: the minority's share must be in (0, 0.5]")

@@ -5,7 +5,6 @@ module adds the rules that choose a ratio from data and the scikit-learn classif
 """
 
 import warnings
-from numbers import Real
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ __all__ = [
 ]
 
 RULES = ("priors", "ambient", "effective")
+NUMBERS = (int, float, np.number)
 
 
 def class_weights(priors: np.ndarray, delta: float) -> np.ndarray:
@@ -272,7 +272,7 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
                 raise ValueError(
                     f"unknown ratio {self.ratio!r}: expected a number or one of {RULES}"
                 )
-        elif not isinstance(self.ratio, Real) or not 0 < self.ratio < np.inf:
+        elif not isinstance(self.ratio, NUMBERS) or not 0 < self.ratio < np.inf:
             raise ValueError(
                 f"ratio is {self.ratio!r}: expected a positive number or one of {RULES}"
             )
@@ -281,7 +281,7 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
                 f"ratio is {self.ratio} but y has {n_classes} classes: "
                 f"a number needs two classes, otherwise use one of {RULES}"
             )
-        if not isinstance(self.ridge, Real) or not 0 <= self.ridge < np.inf:
+        if not isinstance(self.ridge, NUMBERS) or not 0 <= self.ridge < np.inf:
             raise ValueError(f"ridge is {self.ridge}: expected a finite number ≥ 0")
 
     def _choose(self, X: Tensor, member: np.ndarray, priors: np.ndarray) -> np.ndarray:
@@ -295,7 +295,7 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
         weights, limit = by_priors, len(priors) * priors.min()
         for _ in range(100):
             if self.ratio == "ambient":
-                dof = d
+                dof = float(d)
             else:
                 rows = torch.from_numpy(weights[member]).unsqueeze(0)
                 dof = effective_dof(X, rows, self.ridge).item()
