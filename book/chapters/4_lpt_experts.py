@@ -208,10 +208,10 @@ swept
 seeds = range(P.pick(smoke=2, laptop=3, full=6))
 size = dict(joint=P.pick(smoke=True, laptop=False, full=True))
 size["settings"] = study.Settings(steps=P.pick(smoke=2, laptop=100))
+size["n_test"] = P.pick(smoke=5, laptop=20)
 splits = reports.run_splits(seeds, rates, **size, device=P.device)
-print(
-    f"{len(splits[0].logits)} results on each of {len(splits)} splits"
-)
+found = len(splits[0].logits)
+print(f"{found} results on each of {len(splits)} splits")
 
 # %% [markdown]
 # ## First the loss

@@ -183,7 +183,7 @@ def test_recorded_choices_are_those_of_the_study():
 @pytest.fixture
 def small(monkeypatch, task) -> dict:
     """`reports.run_splits` draws the small task, and computes in this process."""
-    monkeypatch.setattr(glyphs, "draw", lambda seed: task)
+    monkeypatch.setattr(glyphs, "draw", lambda seed, n_test: task)
     return dict(settings=TINY, jobs=1)
 
 

@@ -4,18 +4,17 @@
 // the arguments are seen as CPU tensors over the same memory, so that what a kernel
 // writes, declared or not, is in place. What CUDA refuses is refused: an argument or a
 // random generator of another device. (`.numpy()` is refused by torch itself.)
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/GeneratorForPrivateuseone.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/TensorBody.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <utility>
@@ -24,10 +23,11 @@
 namespace {
 
 using at::Tensor;
-using c10::DispatchKey;
 using c10::IValue;
 constexpr auto TYPE = c10::DeviceType::PrivateUse1;
 const c10::Device SECOND(TYPE, 0);
+constexpr c10::DispatchKeySet OURS(c10::DispatchKey::PrivateUse1);
+constexpr c10::DispatchKeySet THEIRS(c10::DispatchKey::CPU);
 
 struct Memory final : c10::Allocator {
   std::atomic<int64_t> count{0};
@@ -48,7 +48,7 @@ REGISTER_ALLOCATOR(TYPE, &memory)
 struct Dice final : c10::GeneratorImpl {
   at::Generator cpu;
   explicit Dice(at::Generator cpu)
-      : GeneratorImpl(SECOND, c10::DispatchKeySet(DispatchKey::PrivateUse1)), cpu(std::move(cpu)) {}
+      : GeneratorImpl(SECOND, OURS), cpu(std::move(cpu)) {}
   void set_current_seed(uint64_t seed) override { cpu.set_current_seed(seed); }
   void set_offset(uint64_t offset) override { cpu.set_offset(offset); }
   uint64_t get_offset() const override { return cpu.get_offset(); }
@@ -67,10 +67,9 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
-  c10::DeviceIndex deviceCount() const override { return 1; }
-  c10::DeviceIndex getCurrentDevice() const override { return 0; }
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
-    static const auto dice = at::make_generator<Dice>(at::detail::getDefaultCPUGenerator());
+    static const auto dice =
+        at::make_generator<Dice>(at::detail::getDefaultCPUGenerator());
     return dice;
   }
   at::Generator getNewGenerator(c10::DeviceIndex) const override {
@@ -88,37 +87,40 @@ struct Guard final : c10::impl::NoOpDeviceGuardImpl<TYPE> {
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard)
 
-Tensor over(c10::Storage storage, DispatchKey key, const Tensor& like) {
+Tensor over(c10::Storage storage, c10::DispatchKeySet keys, const Tensor& like) {
   auto made = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(key), like.dtype());
+      std::move(storage), keys, like.dtype());
   made.unsafeGetTensorImpl()->set_sizes_and_strides(
       like.sizes(), like.strides(), like.storage_offset());
   return made;
 }
 
 Tensor seen_by_cpu(const Tensor& t) {
+  c10::DataPtr data(t.storage().mutable_data(), c10::kCPU);
   c10::Storage same(
-      c10::Storage::use_byte_size_t(), t.storage().nbytes(),
-      {t.storage().mutable_data(), c10::kCPU}, c10::GetCPUAllocator(), /*resizable=*/true);
-  return over(std::move(same), DispatchKey::CPU, t);
+      c10::Storage::use_byte_size_t(), t.storage().nbytes(), std::move(data),
+      c10::GetCPUAllocator(), /*resizable=*/true);
+  return over(std::move(same), THEIRS, t);
 }
 
 c10::Storage moved_here(const Tensor& t) {
   const auto bytes = t.storage().nbytes();
-  return {c10::Storage::use_byte_size_t(), bytes, memory.clone(t.storage().data(), bytes),
-          &memory, /*resizable=*/true};
+  auto data = memory.clone(t.storage().data(), bytes);
+  return {c10::Storage::use_byte_size_t(), bytes, std::move(data), &memory,
+          /*resizable=*/true};
 }
 
 using Pairs = std::vector<std::pair<Tensor, Tensor>>;  // ours, and as the CPU sees it
 
-Tensor to_cpu(const Tensor& t, bool written, const c10::FunctionSchema& schema, Pairs& pairs) {
+Tensor to_cpu(
+    const Tensor& t, bool written, const c10::FunctionSchema& schema, Pairs& pairs) {
   if (!t.defined()) return t;
   if (t.device().type() != TYPE) {
     // As on CUDA: a CPU tensor without dimensions may be read, as a number.
     TORCH_CHECK(
         t.dim() == 0 && !written,
-        "Expected all tensors to be on the same device, but found at least two devices, ",
-        SECOND, " and ", t.device(), ", in ", schema.operator_name());
+        "Expected all tensors to be on the same device, but found at least two ",
+        "devices, ", SECOND, " and ", t.device(), ", in ", schema.operator_name());
     return t;
   }
   for (const auto& [ours, theirs] : pairs)
@@ -127,7 +129,8 @@ Tensor to_cpu(const Tensor& t, bool written, const c10::FunctionSchema& schema, 
   return pairs.back().second;
 }
 
-void to_cpu(IValue& value, bool written, const c10::FunctionSchema& schema, Pairs& pairs) {
+void to_cpu(
+    IValue& value, bool written, const c10::FunctionSchema& schema, Pairs& pairs) {
   if (value.isTensor()) {
     value = to_cpu(value.toTensor(), written, schema, pairs);
   } else if (value.isTensorList()) {
@@ -138,8 +141,10 @@ void to_cpu(IValue& value, bool written, const c10::FunctionSchema& schema, Pair
   } else if (value.isOptionalTensorList()) {
     // Indices, the only such argument, may be on the CPU, as on CUDA.
     c10::List<std::optional<Tensor>> list;
-    for (std::optional<Tensor> t : value.toOptionalTensorVector())
-      list.push_back(t && t->defined() && !t->is_cpu() ? to_cpu(*t, false, schema, pairs) : t);
+    for (std::optional<Tensor> t : value.toOptionalTensorVector()) {
+      if (t && t->defined() && !t->is_cpu()) t = to_cpu(*t, false, schema, pairs);
+      list.push_back(t);
+    }
     value = list;
   } else if (value.isDevice()) {
     value = c10::Device(c10::kCPU);
@@ -159,8 +164,8 @@ Tensor from_cpu(const Tensor& t, const Pairs& pairs) {
   const void* data = t.storage().data();
   for (const auto& [ours, theirs] : pairs)  // a view
     if (data && theirs.storage().data() == data)
-      return over(ours.storage(), DispatchKey::PrivateUse1, t);
-  return over(moved_here(t), DispatchKey::PrivateUse1, t);
+      return over(ours.storage(), OURS, t);
+  return over(moved_here(t), OURS, t);
 }
 
 void from_cpu(IValue& value, const Pairs& pairs) {
@@ -177,7 +182,8 @@ void from_cpu(IValue& value, const Pairs& pairs) {
 void follow(const Tensor& ours, const Tensor& theirs) {
   const auto& storage = theirs.storage();
   if (ours.storage().data() != storage.data()) {
-    ours.storage().set_data_ptr_noswap(memory.clone(storage.data(), storage.nbytes()));
+    auto data = memory.clone(storage.data(), storage.nbytes());
+    ours.storage().set_data_ptr_noswap(std::move(data));
     ours.storage().set_nbytes(storage.nbytes());
   }
   if (ours.sizes() != theirs.sizes() || ours.strides() != theirs.strides())
@@ -185,36 +191,34 @@ void follow(const Tensor& ours, const Tensor& theirs) {
         theirs.sizes(), theirs.strides(), theirs.storage_offset());
 }
 
-void run_on_cpu(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
+void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto& schema = op.schema();
-  const auto& arguments = schema.arguments();
   at::AutoDispatchBelowAutograd guard;
   Pairs pairs;
-  auto given = stack->end() - static_cast<std::ptrdiff_t>(arguments.size());
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const auto* alias = arguments[i].alias_info();
-    to_cpu(given[static_cast<std::ptrdiff_t>(i)], alias && alias->isWrite(), schema, pairs);
+  IValue* given = stack->data() + stack->size() - schema.arguments().size();
+  for (const auto& argument : schema.arguments()) {
+    const auto* alias = argument.alias_info();
+    to_cpu(*given++, alias && alias->isWrite(), schema, pairs);
   }
-  op.redispatchBoxed(c10::DispatchKeySet(DispatchKey::CPU), stack);
+  op.redispatchBoxed(THEIRS, stack);
   for (const auto& [ours, theirs] : pairs) follow(ours, theirs);
-  auto returned = stack->end() - static_cast<std::ptrdiff_t>(schema.returns().size());
-  std::for_each(returned, stack->end(), [&](IValue& value) { from_cpu(value, pairs); });
+  IValue* returned = stack->data() + stack->size() - schema.returns().size();
+  for (size_t i = 0; i < schema.returns().size(); ++i) from_cpu(*returned++, pairs);
 }
 
 Tensor empty(
-    at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
-    std::optional<at::Device>, std::optional<bool>, std::optional<at::MemoryFormat> format) {
+    at::IntArrayRef size, std::optional<at::ScalarType> dtype,
+    std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
+    std::optional<at::MemoryFormat> format) {
   return at::detail::empty_generic(
-      size, &memory, c10::DispatchKeySet(DispatchKey::PrivateUse1),
-      c10::dtype_or_default(dtype), format);
+      size, &memory, OURS, c10::dtype_or_default(dtype), format);
 }
 
 Tensor empty_strided(
     at::IntArrayRef size, at::IntArrayRef stride, std::optional<at::ScalarType> dtype,
     std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>) {
   return at::detail::empty_strided_generic(
-      size, stride, &memory, c10::DispatchKeySet(DispatchKey::PrivateUse1),
-      c10::dtype_or_default(dtype));
+      size, stride, &memory, OURS, c10::dtype_or_default(dtype));
 }
 
 Tensor copy_from(const Tensor& from, const Tensor& to, bool) {

@@ -23,9 +23,14 @@ PARTS = ("all", "many", "medium", "few", "unseen")
 
 
 def _part(
-    part: str, seed: int, rates: dict[str, float], settings: Settings, device: str
+    part: str,
+    seed: int,
+    rates: dict[str, float],
+    settings: Settings,
+    n_test: int,
+    device: str,
 ) -> Split | dict:
-    task, pair = glyphs.draw(seed), study.load_pair().to(device)
+    task, pair = glyphs.draw(seed, n_test=n_test), study.load_pair().to(device)
     if part == "joint":
         return study.joint_logits(pair, task, seed, settings=settings)
     return study.run(pair, task, seed, rates, settings=settings, joint=False)
@@ -36,6 +41,7 @@ def run_splits(
     rates: dict[str, float],
     *,
     settings: Settings = study.SETTINGS,
+    n_test: int = 20,
     joint: bool = True,
     jobs: int = 2,
     device: str = "cpu",
@@ -44,10 +50,11 @@ def run_splits(
 
     On a GPU one after the other, in this process. Without `joint` the accuracies of
     joint training are those that `tools/studies/study_pairs.py` recorded for these
-    splits.
+    splits. Each test set has `n_test` images of each class.
     """
     parts = ("phases", "joint") if joint else ("phases",)  # the longest first
-    runs = ((*each, rates, settings, device) for each in product(parts, seeds))
+    shared = (rates, settings, n_test, device)
+    runs = ((*each, *shared) for each in product(parts, seeds))
     found = in_processes(_part, runs, jobs=jobs, device=device)
     splits = found[: len(seeds)]
     for split, logits in zip(splits, found[len(seeds) :]):
