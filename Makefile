@@ -10,7 +10,7 @@ PORT ?= 8000
 COVERAGE := --cov=tailwise --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book smoke html slides bundle test sync record bench data serve clean \
+.PHONY: help setup book smoke html slides bundle test sync record reseed bench data serve clean \
   set-repository
 
 help:  ## list the targets
@@ -59,6 +59,9 @@ sync: setup  ## bring the .ipynb halves up to date with the .py halves
 
 record: setup  ## make the last run the recorded one, to be committed
 	@$(PY) -m tools.book.record
+
+reseed: setup  ## run the chapters with N sets of fresh seeds (5), keep how verdicts came out
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.reseed $(or $(N),5)
 
 bench: setup  ## time whole figures against the tools people use today
 	@for script in benchmarks/*.py; do $(PY) $$script || exit 1; done

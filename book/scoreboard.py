@@ -4,8 +4,9 @@
 # Every claim of every chapter, beside every run that measured it.
 # *This machine* stands where your own run gave other numbers than the record.
 # A claim leads to the cell of its chapter that measured it.
-# The interval is two standard errors on each side; a number without one was computed exactly or once.
-# *n* counts independent repetitions: seeds, sets or networks.
+# The interval holds 95 %, by Student's t over repetitions; a number without one is exact.
+# *n* counts independent repetitions, and each claim says what one is; beside an open part stands how many would decide it, if the effect is as seen.
+# Under a claim: where it stands, in what it was read, the paper's own number, and what differs here.
 # The verdict is computed from the number and its limit, never typed; [the front page](index.md#what-a-verdict-means) says how.
 
 # %% tags=["remove-cell"]
@@ -26,6 +27,12 @@ P = profiles.current()
 board.headline(P.name, claims.recorded)
 
 # %% tags=["remove-input"]
+board.by_chance(P.name, claims.recorded)
+
+# %% tags=["remove-input"]
+board.stays(P.name)
+
+# %% tags=["remove-input"]
 tables.full_table(P.name)
 
 # %% [markdown]
@@ -33,3 +40,4 @@ tables.full_table(P.name)
 #
 # A run writes its versions, device, time and the hash of the source code beside its numbers.
 # What each run cost is on [Performance](performance.ipynb).
+# All claims, records and provenance are one file for machines, <a href="../_static/claims.json">claims.json</a>, with a <a href="../_static/claims.schema.json">schema</a>; a link to a claim, such as <a href="#ch1.equal_error_ratio">#ch1.equal_error_ratio</a>, stays.

@@ -9,7 +9,7 @@
 # Every method of the book that ends in a linear head on frozen features is run on every small world of the book.
 # All start from the same features, take the same number of steps, and are chosen by the same rule.
 # Gains are paired differences from plain cross-entropy (CE), mean over seeds ± one standard error.
-# A sign counts when it lies two standard errors from zero; with this many cells some will do so by chance, so trust the pattern of a row more than one cell.
+# A sign counts when its 95 % interval (Student's t over seeds) leaves zero out; with this many cells some will do so by chance, so trust the pattern of a row more than one cell.
 # What to do with it is in the [decision guide](decision_guide.ipynb).
 
 # %% tags=["remove-cell"]
@@ -94,7 +94,7 @@ reports.HeatMap(record, "worst group")
 # - **One family does most of the work.** Weights by priors, a shifted threshold, downsampling, LA and VS change the same thing, the balance of the classes, and their rows look alike. `step · weights by priors − CE · worst group > 0.1` `birds · weights by priors − CE · worst group > 0.1` `skin · weights by priors − CE · worst group > 0.3` `tail · weights by priors − CE · worst group > 0.1`
 # - **Moving the threshold is nearly enough.** It needs no new training. `step · shifted threshold − weights by priors · worst group > -0.05` `birds · shifted threshold − weights by priors · worst group > -0.05` `skin · shifted threshold − weights by priors · worst group ~ 0`
 # - **Balancing the groups you have can lose to balancing the classes** when one is missing: the balanced groups hold two benign ones for one malignant. `skin · DFR − downsample averaging · worst group < 0`
-# - **No loss here helps with hard examples**, where classes and groups were not the problem; a larger ridge does, a little. `noise · weights by priors − CE · worst group ~ 0` `noise · SoftAD − CE · worst group < 0.05` `noise · CE, largest ridge − CE · worst group > 0`
+# - **No loss here helps with hard examples**, where classes and groups were not the problem. `noise · weights by priors − CE · worst group ~ 0` `noise · SoftAD − CE · worst group < 0.05`
 
 # %% [markdown]
 # ## The mean over classes
@@ -132,7 +132,7 @@ fig.legend(*handles, ncols=6, loc="outside upper center", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Up is what you buy, left is what you pay; bars are two standard errors.
+# Up is what you buy, left is what you pay; bars are 95 % intervals.
 # Among methods of one height, take the one that lies farthest to the right.
 
 # %% [markdown]

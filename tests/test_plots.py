@@ -61,24 +61,24 @@ def test_lines_differ_by_more_than_colour(ax):
     assert ax.figure.get_facecolor()[3] == ax.get_facecolor()[3] == 0
 
 
-def test_a_band_spans_two_standard_errors(ax):
-    x, mean, stderr = np.arange(4.0), np.array([1.0, 3, 2, 4]), np.full(4, 0.25)
-    assert plots.band(ax, x, mean, stderr, label="gain", color="#d1495b") is ax
+def test_a_band_spans_its_interval(ax):
+    x, mean, half = np.arange(4.0), np.array([1.0, 3, 2, 4]), np.full(4, 0.25)
+    assert plots.band(ax, x, mean, half, label="gain", color="#d1495b") is ax
     (line,), (area,) = ax.lines, ax.collections
     np.testing.assert_array_equal(line.get_xydata(), np.stack([x, mean], 1))
     assert line.get_label() == "gain"
     edges = {tuple(point) for point in area.get_paths()[0].vertices}
-    assert {(a, b + side) for a, b in zip(x, mean) for side in (-0.5, 0.5)} <= edges
+    assert {(a, b + side) for a, b in zip(x, mean) for side in (-0.25, 0.25)} <= edges
     np.testing.assert_allclose(area.get_facecolor()[0, :3], to_rgb(line.get_color()))
 
 
 def test_a_forest_has_one_row_a_label_with_the_first_on_top(ax):
-    labels, mean, stderr = ["a", "b", "c"], [1.0, 2.0, 3.0], [0.25, 0.5, 1.0]
-    assert plots.forest(ax, labels, mean, stderr, offset=0.2, label="gain") is ax
+    labels, mean, half = ["a", "b", "c"], [1.0, 2.0, 3.0], [0.25, 0.5, 1.0]
+    assert plots.forest(ax, labels, mean, half, offset=0.2, label="gain") is ax
     (bars,) = ax.collections
-    for (left, right), row, m, se in zip(bars.get_segments(), range(3), mean, stderr):
-        np.testing.assert_allclose(left, (m - 2 * se, row + 0.2))
-        np.testing.assert_allclose(right, (m + 2 * se, row + 0.2))
+    for (left, right), row, m, h in zip(bars.get_segments(), range(3), mean, half):
+        np.testing.assert_allclose(left, (m - h, row + 0.2))
+        np.testing.assert_allclose(right, (m + h, row + 0.2))
     assert [tick.get_text() for tick in ax.get_yticklabels()] == labels
     bottom, top = ax.get_ylim()
     assert top < 0 < 2 < bottom

@@ -206,10 +206,10 @@ axes[2].legend(fontsize=7.5)
 plt.show()
 
 # %% [markdown]
-# Lines are theory, points are simulation with bars of two standard errors; the dotted line is $\tilde\rho$.
+# Lines are theory, points are simulation with 95 % intervals; the dotted line is $\tilde\rho$.
 # On the right $\delta>2\pi_+$: the curves never meet.
 
-# %%
+# %% tags=["claim:ch1.scalar_equations", "claim:ch1.equal_error_ratio"]
 fits = study.agreement(list(runs.values()))
 e = fits.error_gap
 ledger.record("ch1.scalar_equations", e, n=n_sets)
@@ -231,7 +231,7 @@ fits.table
 # "Strongly better than the priors" depends on how far apart the classes are.
 # Far apart, the equal-error ratio is not even the best one: the paper proves optimality only while both errors are monotone in the ratio.
 
-# %%
+# %% tags=["claim:ch1.beyond_the_domain", "claim:ch1.beats_priors", "claim:ch1.unweighted_wins", "claim:ch1.condition_fails", "claim:ch1.minimises_worst_error"]
 for snr in (1.0, 2.0):
     part, run = f"snr {snr:.0f}", runs[0.2, 0.2, snr]
     e = run.saving("equal", "priors")
@@ -261,11 +261,17 @@ plt.show()
 # %% [markdown]
 # The map is for one rare sample in five.
 # A practitioner who knows only $\pi_+$ and $\delta$ cannot tell the three regions left of $d/n=0.4$ apart: $s$ matters for what is *best*, though not for what is *equal*.
-#
-# > **Not as claimed, in part.**
-# > Beyond the domain no ratio balances, but an infinite ratio is best only for classes close together ($s=1$, by the closed form), not at $s=1.5$: **partly** (`ch1.beyond_the_domain`).
-# > At the paper's Figure 2 values ($s=2$) the gain over the priors is too small to be called strong: **partly** (`ch1.beats_priors`).
-# > There the theorem's condition fails too, and a smaller ratio is slightly better: **reproduced** (`ch1.condition_fails`).
+
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+> **Not as claimed, in part.**
+> Beyond the domain no ratio balances, but an infinite ratio is best only for classes close together ($s=1$, by the closed form), not at $s=1.5$: {ch1.beyond_the_domain}.
+> At the paper's Figure 2 values ($s=2$) the gain over the priors is too small to be called strong: {ch1.beats_priors}.
+> There the theorem's condition fails too, and a smaller ratio is slightly better: {ch1.condition_fails}.
+""",
+)
 
 # %% [markdown]
 # ## The price
@@ -301,7 +307,7 @@ print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 #
 # **Another loss.** The formula is for the square loss. Networks are mostly trained with cross-entropy.
 
-# %%
+# %% tags=["claim:ch1.beats_downsampling", "claim:ch1.averaged_downsamples", "claim:ch1.threshold_shift"]
 rivals, down = {}, {}
 for x, draws in ((0.05, 1), (0.2, 32), (0.3, 1)):
     g = torch.Generator(P.device).manual_seed(profiles.reseeded(3))
@@ -328,12 +334,12 @@ figures.averaging(ax, rivals[0.2])
 plt.show()
 
 # %% [markdown]
-# Bands are two standard errors over data sets.
+# Bands are 95 % intervals over data sets.
 # The paper's "weighting beats downsampling" is about the left end of the blue curve.
 # At its right end hardly anything is left of the gap.
 # The moved threshold is better still; in the model's closed form no ratio of weights can beat it, because the unweighted direction is the best one.
 
-# %%
+# %% tags=["claim:ch1.logistic"]
 g = torch.Generator(P.device).manual_seed(profiles.reseeded(4))
 few = torch.logspace(np.log10(4), np.log10(12), 8, dtype=torch.float64)
 world = dict(n=1000, d=100, prior=0.2, snr=1.0, generator=g)
@@ -356,7 +362,7 @@ print(f"logistic loss, simulated: {np.exp(logistic.mean):.2f}")
 # Here is a test with Gaussian classes whose means form a simplex.
 # The heads are `WeightedHead`, the estimator that you will use on Monday, with 60 features and 200 samples.
 
-# %%
+# %% tags=["claim:ch1.multiclass"]
 sets = P.pick(smoke=2, laptop=60, full=400)
 for k in (3, 4, 5):
     part = f"{k} classes"
@@ -385,7 +391,7 @@ for k in (3, 4, 5):
 # The rule also works when there are more features than samples.
 # We score five rules against the ratio that really equalises the errors.
 
-# %%
+# %% tags=["claim:ch1.effective_dof"]
 worlds = [  # features, samples, ridge, decay of the spectrum
     (100, 500, 0.01, 1.0), (100, 500, 0.1, 1.0), (100, 500, 1.0, 0.0),
     (200, 150, 0.1, 1.0), (200, 100, 0.3, 1.0), (256, 100, 0.3, 1.5),
@@ -408,7 +414,7 @@ figures.ratio_rules(ax, ridge_runs)
 plt.show()
 
 # %% [markdown]
-# Grey bars are two standard errors around the simulated crossing; a missing marker means that the rule is not defined.
+# Grey bars are 95 % intervals of the simulated crossing; a missing marker means that the rule is not defined.
 # The table above says how far each rule is off on average, and in how many of the six worlds it is defined.
 # The participation ratio is right in two rows, the other counts in none; the effective degrees of freedom follow the ridge.
 
@@ -446,7 +452,7 @@ axes[0].set_ylabel("worst-class accuracy")
 plt.show()
 
 # %% [markdown]
-# The first network of each pair, samples of 180, ridge 0.01, bands of two standard errors over resamples.
+# The first network of each pair, samples of 180, ridge 0.01, bands of 95 % intervals over resamples.
 # For shirts and pullovers the rule (dash-dotted) lands near the peak, to the right of the priors (dashed).
 # For dresses the curve is flat, and the rule does not find the peak.
 
@@ -471,7 +477,7 @@ fig, ax = plt.subplots(figsize=(7.2, 4))
 figures.gains(ax, shown, rules).legend()
 plt.show()
 
-# %%
+# %% tags=["claim:ch1.smaller_n_larger_ratio", "claim:ch1.pca_beats_priors", "claim:ch1.beats_downsampling_images", "claim:ch1.effective_dof_images", "claim:ch1.averaged_downsamples_images", "claim:ch1.threshold_shift_images"]
 dof = "effective dof"
 contests = {
     "ch1.pca_beats_priors": ("PCA 99 %", "priors"),
@@ -491,7 +497,7 @@ paid += ["32 downsamples", "threshold shift"]
 study.price_table(shown, paid)
 
 # %% [markdown]
-# Bars in the figure are two standard errors over networks, at $n=180$ and ridge 0.01.
+# Bars in the figure are 95 % intervals over networks, at $n=180$ and ridge 0.01.
 # The table is the price on images: what the rare class gains, the common class loses, and the average falls with it.
 # All numbers share one test set of 500 images per class (at the laptop profile), so they say nothing about another test set.
 
@@ -538,41 +544,46 @@ for name in ("full", "paper"):
 #
 # The verdicts of this run.
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is one standard error; a verdict needs two.
+# "±" is half of the 95 % interval over repetitions, by Student's t.
 
 # %%
 record = ledger.save()
 board.outcome(ledger)
 
-# %% [markdown]
-# **The theory.**
-# The scalar equations hold within the stated tolerance; a small offset remains, as expected at 200 features: **reproduced** (`ch1.scalar_equations`).
-# So does the equal-error ratio: **reproduced** (`ch1.equal_error_ratio`).
-# It minimises the worst-class error where the theorem's condition holds: **reproduced** (`ch1.minimises_worst_error`).
-# Weighting beats a single downsample: **reproduced** (`ch1.beats_downsampling`).
-# For classes far apart, weight 1 beats the equal-error ratio: **reproduced** (`ch1.unweighted_wins`).
-#
-# **The theory, ours.**
-# Averaging 32 downsampled heads removes nearly all of that gap: **reproduced** (`ch1.averaged_downsamples`).
-# A moved threshold beats the equal-error ratio: **reproduced** (`ch1.threshold_shift`).
-# With a ridge, effective degrees of freedom give the right ratio: **reproduced** (`ch1.effective_dof`).
-# Logistic loss needs a larger ratio: **reproduced** (`ch1.logistic`).
-#
-# **Several classes.**
-# The paper's conjecture is supported in a small simulation: **reproduced** (`ch1.multiclass`).
-#
-# **On images.**
-# Fewer samples need a larger ratio: **reproduced** (`ch1.smaller_n_larger_ratio`).
-# The PCA rule beats the priors: **partly** (`ch1.pca_beats_priors`).
-# The PCA rule beats one downsample: **undecided** (`ch1.beats_downsampling_images`).
-# Effective degrees of freedom beat the PCA count (ours): **undecided** (`ch1.effective_dof_images`).
-# Averaged downsamples beat the effective degrees of freedom (ours): **undecided** (`ch1.averaged_downsamples_images`).
-# A moved threshold beats them too (ours): **undecided** (`ch1.threshold_shift_images`).
-#
-# **What we could not test.**
-# CelebA and CIFAR10 are not part of the book.
-# An earlier prototype with other features, not standardised, saw the correction lose on pullovers; here it gains.
-# The size of the gain is not universal.
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+**The theory.**
+The scalar equations hold within the stated tolerance; a small offset remains, as expected at 200 features: {ch1.scalar_equations}.
+So does the equal-error ratio: {ch1.equal_error_ratio}.
+It minimises the worst-class error where the theorem's condition holds: {ch1.minimises_worst_error}.
+Weighting beats a single downsample: {ch1.beats_downsampling}.
+For classes far apart, weight 1 beats the equal-error ratio: {ch1.unweighted_wins}.
+
+**The theory, ours.**
+Averaging 32 downsampled heads removes nearly all of that gap: {ch1.averaged_downsamples}.
+A moved threshold beats the equal-error ratio: {ch1.threshold_shift}.
+With a ridge, effective degrees of freedom give the right ratio: {ch1.effective_dof}.
+Logistic loss needs a larger ratio: {ch1.logistic}.
+
+**Several classes.**
+The paper's conjecture is supported in a small simulation: {ch1.multiclass}.
+
+**On images.**
+Fewer samples need a larger ratio: {ch1.smaller_n_larger_ratio}.
+The PCA rule beats the priors: {ch1.pca_beats_priors}.
+The PCA rule beats one downsample: {ch1.beats_downsampling_images}.
+Effective degrees of freedom beat the PCA count (ours): {ch1.effective_dof_images}.
+Averaged downsamples beat the effective degrees of freedom (ours): {ch1.averaged_downsamples_images}.
+A moved threshold beats them too (ours): {ch1.threshold_shift_images}.
+
+**What we could not test.**
+CelebA and CIFAR10 are not part of the book.
+An earlier prototype with other features, not standardised, saw the correction lose on pullovers; here it gains.
+The size of the gain is not universal.
+""",
+)
 
 # %% [markdown]
 # ## On Monday

@@ -197,7 +197,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 #
 # The last line says which way the second world below must go, not how far.
 
-# %%
+# %% tags=["claim:ch2.log_odds"]
 corr = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 theory = 2 * np.log(corr / (1 - corr))
 n_sets, n = P.pick(smoke=2, laptop=20, full=100), 20_000
@@ -297,12 +297,12 @@ plt.show()
 
 # %% [markdown]
 # Test accuracy in percent, mean and standard error over seeds.
-# Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments; with five seeds, two standard errors are an interval of about 88 %.
+# Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments; with five seeds, the 95 % interval is 2.8 standard errors on each side.
 # The last three columns are three numbers that papers call "accuracy".
 # The *test mean* counts test images, the *train-prior mean* weights groups as they occur in training.
 # For ERM the two are far apart, and by the last one ERM is best of all: whoever reports only that average sees no problem.
 
-# %%
+# %% tags=["claim:ch2.erm_worst_group", "claim:ch2.dfr_gain", "claim:ch2.threshold_fails_on_birds", "claim:ch2.beats_group_dro", "claim:ch2.afr_close", "claim:ch2.balance_before_place"]
 contests = {
     "ch2.erm_worst_group": ("ERM", "worst"),
     "ch2.dfr_gain": ("DFR", "worst", "ERM"),
@@ -334,7 +334,7 @@ ledger.enter(*study.measured(birds, contests))
 #
 # The same procedure on networks that start from random weights, with five epochs instead of three:
 
-# %%
+# %% tags=["claim:ch2.closes_the_gap", "claim:ch2.needs_representation"]
 ways = {}
 for name, end in (
     ("pretrained", ""),
@@ -363,7 +363,7 @@ study.table(birds, rows, ["worst", "accuracy_test_mean"])
 # A map is a picture; an edit is a measurement.
 # For each test image we redraw the scene around the garment, once with the same kind of background and once with the other, and count how many predictions change.
 
-# %%
+# %% tags=["claim:ch2.still_susceptible", "claim:ch2.maps_move", "claim:ch2.fewer_flips"]
 contests = {
     "ch2.fewer_flips": ("ERM", "excess_flips", "DFR"),
     "ch2.still_susceptible/birds flips": ("DFR", "excess_flips"),
@@ -403,7 +403,7 @@ fig, ax = plt.subplots(figsize=(6.2, 3.3))
 figures.zeros(ax, {"birds": birds, "skin": skin}).legend()
 plt.show()
 
-# %%
+# %% tags=["claim:ch2.many_zeros", "claim:ch2.mixed_neurons", "claim:ch2.cancels", "claim:ch2.carries"]
 for name, of in (("birds", birds), ("skin", skin)):
     contests = {
         f"ch2.many_zeros/single, {name}": ("DFR", "zeros_single"),
@@ -444,7 +444,7 @@ fig, ax = plt.subplots(figsize=(7.6, 3.9))
 figures.heat(ax, skin, order, world["skin"].groups)
 plt.show()
 
-# %%
+# %% tags=["claim:ch2.gain_and_price", "claim:ch2.overall_falls", "claim:ch2.unseen_group", "claim:ch2.manufactured_group"]
 contests = {
     "ch2.gain_and_price/malignant gains": ("DFR", "group 2", "ERM"),
     "ch2.gain_and_price/benign pays": ("ERM", "group 0", "DFR"),
@@ -483,7 +483,7 @@ figures.threshold_against_dfr(ax, skin, methods, world["skin"].groups)
 ax.legend(fontsize=8.5, loc="lower left")
 plt.show()
 
-# %%
+# %% tags=["claim:ch2.patch_effect_stays", "claim:ch2.one_threshold", "claim:ch2.map_misleads"]
 contests = {
     "ch2.one_threshold": (methods[1], "worst_present", "DFR"),
     "ch2.patch_effect_stays": ("DFR", "towards_zero", "ERM"),
@@ -528,49 +528,54 @@ for name in ("full", "paper"):
 #
 # The verdicts of this run.
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is one standard error over seeds; a verdict needs two.
+# "±" is half of the 95 % interval over repetitions, by Student's t.
 
 # %%
 record = ledger.save()
 board.outcome(ledger)
 
-# %% [markdown]
-# **The diagnosis.**
-# ERM has a poor worst group under 95 % correlation: **reproduced** (`ch2.erm_worst_group`).
-#
-# **The cure, where all groups exist.**
-# DFR raises the worst group strongly: **reproduced** (`ch2.dfr_gain`).
-# It goes at least nine tenths of the way to training on balanced data (ours): **reproduced** (`ch2.closes_the_gap`).
-# From scratch it goes less far (ours): **reproduced** (`ch2.needs_representation`).
-# One moved threshold does much worse there (ours): **reproduced** (`ch2.threshold_fails_on_birds`).
-# Flips by the background nearly vanish (ours): **reproduced** (`ch2.fewer_flips`).
-# The validation set serves it better than data with the proportions of training (ours): **reproduced** (`ch2.balance_before_place`).
-# DFR is at least as good as group DRO: **reproduced** (`ch2.beats_group_dro`), at this budget.
-# AFR comes close to DFR: **not reproduced** (`ch2.afr_close`). Its held-out data have six images of the smallest group, and the implementation is ours, not checked against theirs; which of the two matters is not tested.
-#
-# **The limits.**
-# Malignant cases gain and benign ones pay: **reproduced** (`ch2.gain_and_price`).
-# The overall accuracy falls: **partly** (`ch2.overall_falls`). By the train-prior mean it does; by the test mean, with four equal groups, it rises. Two readers with two averages would disagree.
-# The model remains susceptible: **undecided** (`ch2.still_susceptible`). On skin it clearly does; on birds, where all groups exist, little is left above the floor.
-# The patch effect does not shrink while a group is missing (ours): **reproduced** (`ch2.patch_effect_stays`).
-# The missing group stays broken (ours): **reproduced** (`ch2.unseen_group`).
-# Pasting repairs most of what a patch costs (ours): **reproduced** (`ch2.manufactured_group`).
-# One threshold does as well as DFR on the groups that exist (ours): **undecided** (`ch2.one_threshold`). The mean difference is next to nothing; five seeds leave a little more than three points open.
-#
-# **The inside.**
-# Many weights are zero: **undecided** (`ch2.many_zeros`). In single heads they are; in the mean of twenty it is about half in the birds world.
-# Kept neurons are as mixed as the others: **reproduced** (`ch2.mixed_neurons`).
-# DFR cancels the background in the sum (ours): **reproduced** (`ch2.cancels`), while most weight on background neurons stays (ours): **reproduced** (`ch2.carries`).
-# In the toy data a head weighs the nuisance by the log odds ratio (ours): **reproduced** (`ch2.log_odds`).
-#
-# **The maps.**
-# They move towards the object: **undecided** (`ch2.maps_move`). On birds they do; on skin the share on the lesion does not rise.
-# On skin less of the map lies on the patch while the patch effect stays (ours): **reproduced** (`ch2.map_misleads`).
-#
-# **What we could not test.**
-# Waterbirds and ISIC with a ResNet-50 are not part of the book: **not testable here** (`ch2.waterbirds`), **not testable here** (`ch2.isic`).
-# We read the abstract, the introduction and a summary of the paper, not its tables.
-# Numbers marked second-hand in the claims come from the notes of others.
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+**The diagnosis.**
+ERM has a poor worst group under 95 % correlation: {ch2.erm_worst_group}.
+
+**The cure, where all groups exist.**
+DFR raises the worst group strongly: {ch2.dfr_gain}.
+It goes at least nine tenths of the way to training on balanced data (ours): {ch2.closes_the_gap}.
+From scratch it goes less far (ours): {ch2.needs_representation}.
+One moved threshold does much worse there (ours): {ch2.threshold_fails_on_birds}.
+Flips by the background nearly vanish (ours): {ch2.fewer_flips}.
+The validation set serves it better than data with the proportions of training (ours): {ch2.balance_before_place}.
+DFR is at least as good as group DRO: {ch2.beats_group_dro}, at this budget.
+AFR comes close to DFR: {ch2.afr_close}. Its held-out data have six images of the smallest group, and the implementation is ours, not checked against theirs; which of the two matters is not tested.
+
+**The limits.**
+Malignant cases gain and benign ones pay: {ch2.gain_and_price}.
+The overall accuracy falls: {ch2.overall_falls}. By the train-prior mean it does; by the test mean, with four equal groups, it rises. Two readers with two averages would disagree.
+The model remains susceptible: {ch2.still_susceptible}. On skin it clearly does; on birds, where all groups exist, little is left above the floor.
+The patch effect does not shrink while a group is missing (ours): {ch2.patch_effect_stays}.
+The missing group stays broken (ours): {ch2.unseen_group}.
+Pasting repairs most of what a patch costs (ours): {ch2.manufactured_group}.
+One threshold does as well as DFR on the groups that exist (ours): {ch2.one_threshold}. The mean difference is next to nothing; five seeds leave a little more than three points open.
+
+**The inside.**
+Many weights are zero: {ch2.many_zeros}. In single heads they are; in the mean of twenty it is about half in the birds world.
+Kept neurons are as mixed as the others: {ch2.mixed_neurons}.
+DFR cancels the background in the sum (ours): {ch2.cancels}, while most weight on background neurons stays (ours): {ch2.carries}.
+In the toy data a head weighs the nuisance by the log odds ratio (ours): {ch2.log_odds}.
+
+**The maps.**
+They move towards the object: {ch2.maps_move}. On birds they do; on skin the share on the lesion does not rise.
+On skin less of the map lies on the patch while the patch effect stays (ours): {ch2.map_misleads}.
+
+**What we could not test.**
+Waterbirds and ISIC with a ResNet-50 are not part of the book: {ch2.waterbirds}, {ch2.isic}.
+We read the abstract, the introduction and a summary of the paper, not its tables.
+Numbers marked second-hand in the claims come from the notes of others.
+""",
+)
 
 # %% [markdown]
 # ## On Monday

@@ -93,7 +93,7 @@ handles = axes[0].get_legend_handles_labels()
 fig.legend(*handles, ncols=4, loc="outside lower center", fontsize=8.5)
 plt.show()
 
-# %%
+# %% tags=["claim:ch3.level_cliff", "claim:ch3.rigid", "claim:ch3.soft_stays"]
 toy = toys[0.03]
 turned = toy.difference("SharpDRO", "angle")
 ledger.record("ch3.rigid", turned)
@@ -183,7 +183,7 @@ plt.show()
 # We cannot know which code made the published figures.
 # We run all three and call the third by its name.
 
-# %%
+# %% tags=["claim:ch3.frozen_threshold"]
 batches = 3 * torch.rand(100, 50, generator=g, dtype=torch.float64) ** 3
 threshold = torch.zeros((), dtype=torch.float64, requires_grad=True)
 losses = batches.clone().requires_grad_()
@@ -289,7 +289,7 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Bars are two standard errors, here and in the figures below.
+# Bars are 95 % intervals, here and in the figures below.
 # Left of zero is worse in the left panel and better in the right one.
 # SoftAD is not certainly better at the worst severity anywhere.
 #
@@ -299,7 +299,7 @@ plt.show()
 # On the linear model and on the small convolutional network it does lose accuracy at the worst severity.
 # Then the controls.
 
-# %%
+# %% tags=["claim:ch3.sharpdro_breaks", "claim:ch3.sharpdro_mlp", "claim:ch3.step_size", "claim:ch3.double_step", "claim:ch3.harm_when_common"]
 simple = {name: rare[name] for name in ("linear", "cnn")}
 worst = "accuracy_worst_severity"
 contests = {
@@ -340,7 +340,7 @@ plt.show()
 #
 # First the losses, then accuracy.
 
-# %%
+# %% tags=["claim:ch3.tail_loss", "claim:ch3.spread", "claim:ch3.calibration", "claim:ch3.calibrated_rest", "claim:ch3.soft_norm_flooding", "claim:ch3.soft_norm_sam"]
 contests = {
     "ch3.tail_loss": ("SoftAD", "loss_cvar"),
     "ch3.spread": ("SoftAD", "loss_sd"),
@@ -352,7 +352,7 @@ contests = {
 print("differences of logs: -0.1 is 10 % less, -0.6 is 45 %")
 ledger.enter(*study.measured(rare, contests, log=True))
 
-# %%
+# %% tags=["claim:ch3.concentration_beats_sharpdro", "claim:ch3.concentration_beats_erm", "claim:ch3.softad_helps", "claim:ch3.soft_accuracy_flooding", "claim:ch3.soft_accuracy_sam"]
 average, balanced = "accuracy_average", "accuracy_balanced"
 contests = {
     "ch3.soft_accuracy_flooding": ("SoftAD", average, "flooding"),
@@ -388,7 +388,7 @@ plt.show()
 # A weight rule is a few operations per example.
 # SAM and SharpDRO need a second forward and backward pass.
 
-# %%
+# %% tags=["claim:ch3.no_extra_cost"]
 rivals = ("ERM", "SoftAD", "CVaR", "SAM", "SharpDRO")
 costs = study.cost([by_label[label] for label in rivals])
 ledger.record("ch3.no_extra_cost", costs["SoftAD"])
@@ -402,7 +402,7 @@ for label, e in costs.items():
 # It is: each composition is one more weight rule.
 # Whether it *helps* is another question.
 
-# %%
+# %% tags=["claim:ch3.composes_cvar", "claim:ch3.composes_dro", "claim:ch3.aggregate", "claim:ch3.tail_not_needed"]
 contests = {
     "ch3.composes_cvar": ("SoftAD ∘ CVaR", worst),
     "ch3.composes_dro": ("SoftAD ∘ DRO", worst),
@@ -448,7 +448,7 @@ for warning in caught:
 # To tune nothing, take the lower quartile of each batch's losses as its level (ours).
 # Then a quarter of the examples always ascend, whatever the losses are.
 
-# %%
+# %% tags=["claim:ch3.automatic_level"]
 contests = {
     "ch3.automatic_level": ("SoftAD, auto level", balanced),
 }
@@ -497,45 +497,50 @@ for name in ("full", "paper"):
 #
 # The verdicts of this run.
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is one standard error over seeds; a verdict needs two.
+# "±" is half of the 95 % interval over repetitions, by Student's t.
 
 # %%
 record = ledger.save()
 board.outcome(ledger)
 
-# %% [markdown]
-# **The breakdown.**
-# SharpDRO loses accuracy at the worst severity on the linear and the convolutional model: **reproduced** (`ch3.sharpdro_breaks`).
-# On the network with a hidden layer: **undecided** (`ch3.sharpdro_mlp`).
-# ERM with doubled steps is hurt as well (ours): **reproduced** (`ch3.double_step`).
-# Half steps give SharpDRO most of that accuracy back (ours): **reproduced** (`ch3.step_size`).
-# The harm is larger when difficult images are common: **undecided** (`ch3.harm_when_common`). No model shows it, and the means point the other way.
-#
-# **Concentration.**
-# The tail of the loss is smaller: **reproduced** (`ch3.tail_loss`); so is its spread: **reproduced** (`ch3.spread`).
-# One temperature on ERM gives almost all of that tail (ours): **undecided** (`ch3.calibration`). The means agree to three per cent on every model; on the convolutional one the interval just passes the limit of five.
-# The released variant keeps a smaller tail even then (ours): **reproduced** (`ch3.calibrated_rest`), by one or two per cent on the linear model and about five on the others.
-# SoftAD is more accurate than ERM at the worst severity: **undecided** (`ch3.softad_helps`). On the linear model it loses one to two points; on the others the interval contains zero.
-# The released variant beats SharpDRO in balanced accuracy: **reproduced** (`ch3.concentration_beats_sharpdro`).
-# It beats ERM: **undecided** (`ch3.concentration_beats_erm`). On the network with a hidden layer it does; on the others the gain is about nothing or too small to tell.
-# SoftAD is as accurate as flooding: **undecided** (`ch3.soft_accuracy_flooding`), more so on average everywhere, but on the network with a hidden layer the interval just passes the limit; and as SAM: **undecided** (`ch3.soft_accuracy_sam`); its norm is smaller than SAM's: **reproduced** (`ch3.soft_norm_sam`), and than that of flooding: **undecided** (`ch3.soft_norm_flooding`), for it is smaller by about the limit on one model.
-# SoftAD costs about what ERM costs (ours): **reproduced** (`ch3.no_extra_cost`).
-#
-# **Compositions.**
-# Pointwise compositions keep accuracy at the worst severity (ours): **not reproduced** with CVaR (`ch3.composes_cvar`), **not reproduced** with DRO (`ch3.composes_dro`). They lose four to seven points on every model. That the idea is easy to compose, which is what the abstract says, is true.
-# Soft flooding of a batch's CVaR helps there (ours): **undecided** (`ch3.aggregate`). It does on the network with a hidden layer and does nothing on the other two.
-# The released variant, without any emphasis of the tail, does as well (ours): **undecided** (`ch3.tail_not_needed`). On the convolutional model the interval is too wide; on the others it does.
-# The released variant's threshold never moves (ours): **reproduced** (`ch3.frozen_threshold`).
-#
-# **Limits.**
-# A level above that of a constant prediction trains an anti-classifier (ours): **reproduced** (`ch3.level_cliff`).
-# In the plane SharpDRO turns the line (ours): **reproduced** (`ch3.rigid`); SoftAD does not (ours): **reproduced** (`ch3.soft_stays`).
-# A level that sets itself needs no tuning (ours): **undecided** (`ch3.automatic_level`); on the convolutional network it fails badly.
-#
-# **What we could not test.**
-# A wide network on CIFAR and the paper's own data are not part of the book: **not testable here** (`ch3.wide_networks`), **not testable here** (`ch3.cifar`).
-# No hyper-parameter was tuned here; levels and radii are those of trial runs.
-# We read the abstracts, the beginning of the introduction and the released code with its saved outputs, not the theorems.
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+**The breakdown.**
+SharpDRO loses accuracy at the worst severity on the linear and the convolutional model: {ch3.sharpdro_breaks}.
+On the network with a hidden layer: {ch3.sharpdro_mlp}.
+ERM with doubled steps is hurt as well (ours): {ch3.double_step}.
+Half steps give SharpDRO most of that accuracy back (ours): {ch3.step_size}.
+The harm is larger when difficult images are common: {ch3.harm_when_common}. No model shows it, and the means point the other way.
+
+**Concentration.**
+The tail of the loss is smaller: {ch3.tail_loss}; so is its spread: {ch3.spread}.
+One temperature on ERM gives almost all of that tail (ours): {ch3.calibration}. The means agree to three per cent on every model; on the convolutional one the interval just passes the limit of five.
+The released variant keeps a smaller tail even then (ours): {ch3.calibrated_rest}, by one or two per cent on the linear model and about five on the others.
+SoftAD is more accurate than ERM at the worst severity: {ch3.softad_helps}. On the linear model it loses one to two points; on the others the interval contains zero.
+The released variant beats SharpDRO in balanced accuracy: {ch3.concentration_beats_sharpdro}.
+It beats ERM: {ch3.concentration_beats_erm}. On the network with a hidden layer it does; on the others the gain is about nothing or too small to tell.
+SoftAD is as accurate as flooding: {ch3.soft_accuracy_flooding}, more so on average everywhere, but on the network with a hidden layer the interval just passes the limit; and as SAM: {ch3.soft_accuracy_sam}; its norm is smaller than SAM's: {ch3.soft_norm_sam}, and than that of flooding: {ch3.soft_norm_flooding}, for it is smaller by about the limit on one model.
+SoftAD costs about what ERM costs (ours): {ch3.no_extra_cost}.
+
+**Compositions.**
+Pointwise compositions keep accuracy at the worst severity (ours): **not reproduced** with CVaR (`ch3.composes_cvar`), **not reproduced** with DRO (`ch3.composes_dro`). They lose four to seven points on every model. That the idea is easy to compose, which is what the abstract says, is true.
+Soft flooding of a batch's CVaR helps there (ours): {ch3.aggregate}. It does on the network with a hidden layer and does nothing on the other two.
+The released variant, without any emphasis of the tail, does as well (ours): {ch3.tail_not_needed}. On the convolutional model the interval is too wide; on the others it does.
+The released variant's threshold never moves (ours): {ch3.frozen_threshold}.
+
+**Limits.**
+A level above that of a constant prediction trains an anti-classifier (ours): {ch3.level_cliff}.
+In the plane SharpDRO turns the line (ours): {ch3.rigid}; SoftAD does not (ours): {ch3.soft_stays}.
+A level that sets itself needs no tuning (ours): {ch3.automatic_level}; on the convolutional network it fails badly.
+
+**What we could not test.**
+A wide network on CIFAR and the paper's own data are not part of the book: {ch3.wide_networks}, {ch3.cifar}.
+No hyper-parameter was tuned here; levels and radii are those of trial runs.
+We read the abstracts, the beginning of the introduction and the released code with its saved outputs, not the theorems.
+""",
+)
 
 # %% [markdown]
 # ## On Monday

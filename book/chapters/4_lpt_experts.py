@@ -163,7 +163,7 @@ print("by hand = package; no line of the backbone was changed")
 #
 # How much is that? On a ViT-B/16:
 
-# %%
+# %% tags=["claim:ch4.parameters"]
 width, blocks, vit = 768, 12, 85_798_656
 shared = blocks * 10 * width
 pool = 20 * (6 * 10 * width + width)
@@ -226,7 +226,7 @@ names = [
 ]
 reports.table(splits, names)
 
-# %%
+# %% tags=["claim:ch4.text_head", "claim:ch4.loss_matters"]
 probe = "{}, probe"
 parts = {
     "ch4.loss_matters": {
@@ -267,7 +267,7 @@ plt.show()
 # %%
 reports.table(splits, names)
 
-# %%
+# %% tags=["claim:ch4.peft_beats_probe", "claim:ch4.peft_tail", "claim:ch4.peft_beats_full", "claim:ch4.peft_beats_full_tail", "claim:ch4.group_prompts"]
 contests = {
     "ch4.peft_beats_probe": ("phase 2", "probe", "all"),
     "ch4.peft_tail": ("phase 2", "probe", "few"),
@@ -330,7 +330,7 @@ parts = ("many", "medium", "few")
 plots.legend_above(figures.methods(ax, splits, names, parts))
 plt.show()
 
-# %%
+# %% tags=["claim:ch4.mixture", "claim:ch4.every_split", "claim:ch4.scorer", "claim:ch4.phases", "claim:ch4.joint_alone", "claim:ch4.domain_shift", "claim:ch4.probes_mixed"]
 mixed = "mean of logits, phase 2"
 every = min(
     split.accuracy(mixed)["all"]
@@ -388,7 +388,7 @@ fig, ax = plt.subplots(figsize=(7, 3.2))
 figures.weights(ax, splits[0]).legend(fontsize=8.5)
 plt.show()
 
-# %%
+# %% tags=["claim:ch4.weight_explains", "claim:ch4.leak"]
 auc = estimate([reports.weight_auc(split) for split in splits])
 gap = reports.leak_gap(splits)
 ledger.record("ch4.weight_explains", auc)
@@ -432,7 +432,7 @@ for factor in (1, 2, 4):
 # All of the above has one pair of experts.
 # We pretrained two further pairs and recorded the same table; the shipped pair is pair 0.
 
-# %%
+# %% tags=["claim:ch4.other_pairs"]
 wanted = [
     (mixed, "visual, phase 2"),
     (mixed, "language, phase 2"),
@@ -471,37 +471,42 @@ for name in ("full", "paper"):
 #
 # The verdicts of this run.
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is one standard error over splits; a verdict needs two, which with three splits is an interval of about 82 %.
+# "±" is half of the 95 % interval over repetitions, by Student's t.
 
 # %%
 record = ledger.save()
 board.outcome(ledger)
 
-# %% [markdown]
-# **The experts.**
-# The parts that are trained are about one per cent of a ViT-B/16: **reproduced** (`ch4.parameters`).
-# That they beat a linear probe with the same head and a good loss: **undecided** (`ch4.peft_beats_probe`), and in the rare classes: **undecided** (`ch4.peft_tail`). In both the language expert says no and the visual expert cannot be told from zero.
-# That they beat full fine-tuning under the same loss: **undecided** (`ch4.peft_beats_full`); in the rare classes: **undecided** (`ch4.peft_beats_full_tail`).
-# In all classes the visual expert says no, and the language expert cannot be told from zero. In the rare classes neither can be told from zero.
-# Group prompts with their samplers and loss help the rare classes: **undecided** (`ch4.group_prompts`). The language expert is worse, the visual expert cannot be told from zero.
-# A possible cause of the first four: the experts are tiny and were pretrained on the very parts that the new classes are made of, so there is little to adapt. We did not test that.
-#
-# A head that starts at names beats a random one: **reproduced** (`ch4.text_head`).
-# In the rare classes logit adjustment gains a lot over plain cross-entropy (ours): **reproduced** (`ch4.loss_matters`).
-#
-# **The mixture.**
-# It beats each of its experts: **reproduced** (`ch4.mixture`), on every split (ours): **reproduced** (`ch4.every_split`), with other pairs of experts (ours): **reproduced** (`ch4.other_pairs`), and on an unseen font: **reproduced** (`ch4.domain_shift`).
-# A learned scorer beats the plain mean: **not reproduced** (`ch4.scorer`).
-# Three phases beat joint training: **reproduced** (`ch4.phases`); joint training leaves poor experts (ours): **reproduced** (`ch4.joint_alone`).
-# But two probes, averaged, are as good as both phases, averaged (ours): **reproduced** (`ch4.probes_mixed`).
-#
-# **The scorer.**
-# Its weight tells who is right (ours): **reproduced** (`ch4.weight_explains`).
-# It learns from images on which the experts are better than on new ones, most in the rare classes (ours): **reproduced** (`ch4.leak`).
-#
-# **What we could not test.**
-# CIFAR-100 with a long tail and pretrained backbones: **not testable here** (`ch4.cifar`); the command is there.
-# Places with a long tail: **not testable here** (`ch4.places`).
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+**The experts.**
+The parts that are trained are about one per cent of a ViT-B/16: {ch4.parameters}.
+That they beat a linear probe with the same head and a good loss: {ch4.peft_beats_probe}, and in the rare classes: {ch4.peft_tail}. In both the language expert says no and the visual expert cannot be told from zero.
+That they beat full fine-tuning under the same loss: {ch4.peft_beats_full}; in the rare classes: {ch4.peft_beats_full_tail}.
+In all classes the visual expert says no, and the language expert cannot be told from zero. In the rare classes neither can be told from zero.
+Group prompts with their samplers and loss help the rare classes: {ch4.group_prompts}. The language expert is worse, the visual expert cannot be told from zero.
+A possible cause of the first four: the experts are tiny and were pretrained on the very parts that the new classes are made of, so there is little to adapt. We did not test that.
+
+A head that starts at names beats a random one: {ch4.text_head}.
+In the rare classes logit adjustment gains a lot over plain cross-entropy (ours): {ch4.loss_matters}.
+
+**The mixture.**
+It beats each of its experts: {ch4.mixture}, on every split (ours): {ch4.every_split}, with other pairs of experts (ours): {ch4.other_pairs}, and on an unseen font: {ch4.domain_shift}.
+A learned scorer beats the plain mean: {ch4.scorer}.
+Three phases beat joint training: {ch4.phases}; joint training leaves poor experts (ours): {ch4.joint_alone}.
+But two probes, averaged, are as good as both phases, averaged (ours): {ch4.probes_mixed}.
+
+**The scorer.**
+Its weight tells who is right (ours): {ch4.weight_explains}.
+It learns from images on which the experts are better than on new ones, most in the rare classes (ours): {ch4.leak}.
+
+**What we could not test.**
+CIFAR-100 with a long tail and pretrained backbones: {ch4.cifar}; the command is there.
+Places with a long tail: {ch4.places}.
+""",
+)
 
 # %% [markdown]
 # ## On Monday

@@ -178,7 +178,7 @@ print("formula in five lines = package")
 #
 # Twenty-eight settings, ten classes of which five are rare, trained as one program with normalised gradient steps.
 
-# %%
+# %% tags=["claim:ch5.closed_form"]
 starts = range(P.pick(smoke=2, laptop=5, full=20))
 grid_counts, configs = study.main_grid(starts)
 grid = geometry.train_ufm(grid_counts, configs, d=20, steps=3000)
@@ -204,7 +204,7 @@ plt.show()
 # And some points are off: two majority classes under CDT with $\gamma>0$.
 # We come back to them.
 
-# %%
+# %% tags=["claim:ch5.seli", "claim:ch5.weights_keep_limit", "claim:ch5.additive_keeps_limit", "claim:ch5.ldt_symmetric", "claim:ch5.cdt_never"]
 limits = {
     "ch5.seli": ufm.Config(),
     "ch5.weights_keep_limit": ufm.Config(weight_power=1),
@@ -245,7 +245,7 @@ explorer()
 # A margin is enforced by its *multiplier*, and the formula gives all of them.
 # A small one means: almost no gradient, so this margin is reached last.
 
-# %%
+# %% tags=["claim:ch5.slower_with_ratio", "claim:ch5.slowest_margin"]
 early = geometry.train_ufm(grid_counts, configs, d=20, steps=300)
 hit = study.slowest_margin_is_predicted(early).reshape(28, -1).mean(0)
 ledger.record("ch5.slowest_margin", estimate(hit))
@@ -270,7 +270,7 @@ for kind, R in (("ldt", 10), ("cdt", 10), ("cdt", 100)):
 # The symmetry of the problem leaves only twelve unknown numbers, so we can solve it exactly for any ridge.
 # The released model has 50 and 5 examples a class and a weight decay of $5\cdot10^{-4}$.
 
-# %%
+# %% tags=["claim:ch5.ridge_ratio", "claim:ch5.ridge_exact"]
 released = geometry.step_counts(5, 5, 10, 5)
 gammas = np.linspace(-1, 1, 7)
 exact, fitted = study.ridge_ratios(released, gammas, 5e-4)
@@ -284,7 +284,7 @@ print(f"plain cross-entropy: {exact[3]:.2f} with the ridge,", end=" ")
 print(f"{limit[3]:.2f} in the limit")
 print(f"solved and trained differ by at most {gap:.1e} (logs)")
 
-# %%
+# %% tags=["claim:ch5.collapse", "claim:ch5.collapse_is_ridge", "claim:ch5.half_and_weights"]
 ridges = np.logspace(-7, -2.4, 26)
 n = geometry.step_counts(5, 5, 100)
 both = "LDT 1/2 + 1/n"
@@ -369,7 +369,7 @@ plots.legend_above(figures.destinations(axes[1], ten, [*five, *more]))
 plt.show()
 
 
-# %%
+# %% tags=["claim:ch5.network_ridge", "claim:ch5.network_limit", "claim:ch5.network_assisted", "claim:ch5.ordinary_limit"]
 def distance(label, run=ten):
     return estimate(study.limit_errors(run, label)[0])
 
@@ -409,7 +409,7 @@ for ax, name in zip(axes, ("R = 100", "R = 100, ordinary")):
 plots.legend_above(axes[0])
 plt.show()
 
-# %%
+# %% tags=["claim:ch5.gamma_minority", "claim:ch5.temperature_helps", "claim:ch5.ldt_alone", "claim:ch5.weights_rescue", "claim:ch5.beats_additive"]
 hundred = {
     "ridge on features": runs["R = 100"],
     "ordinary": runs["R = 100, ordinary"],
@@ -457,7 +457,7 @@ fig, ax = plt.subplots(figsize=(7, 3))
 plots.legend_above(figures.rebalanced(ax, runs))
 plt.show()
 
-# %%
+# %% tags=["claim:ch5.retraining_pays", "claim:ch5.post_hoc", "claim:ch5.post_hoc_additive", "claim:ch5.post_hoc_norm"]
 ledger.enter(study.contests(runs))
 
 # %% [markdown]
@@ -503,41 +503,46 @@ for name in ("full", "paper"):
 #
 # The verdicts of this run.
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is one standard error over seeds; a verdict needs two, which with five seeds is an interval of about 88 %.
+# "±" is half of the 95 % interval over repetitions, by Student's t.
 
 # %%
 record = ledger.save()
 board.outcome(ledger)
 
-# %% [markdown]
-# **The limit.**
-# Trained models of free features end at the formula, in the median of 28 settings: **reproduced** (`ch5.closed_form`).
-# Plain cross-entropy ends at SELI: **reproduced** (`ch5.seli`).
-# Weights do not move the limit (ours): **reproduced** (`ch5.weights_keep_limit`); additive terms do not: **reproduced** (`ch5.additive_keeps_limit`).
-# LDT has a symmetric point at every imbalance: **reproduced** (`ch5.ldt_symmetric`); CDT has none (ours): **reproduced** (`ch5.cdt_never`).
-#
-# **The way there.**
-# It is slower for a larger imbalance: **reproduced** (`ch5.slower_with_ratio`).
-# The multipliers tell which margin comes last (ours): **reproduced** (`ch5.slowest_margin`).
-# The weight decay of the released model is far from vanishing (ours): **reproduced** (`ch5.ridge_ratio`), and a trained model ends at its exact solution (ours): **reproduced** (`ch5.ridge_exact`).
-# Minority collapse comes with a ridge (ours): **reproduced** (`ch5.collapse`), and goes with it (ours): **reproduced** (`ch5.collapse_is_ridge`).
-# LDT ½ with weights is balanced at every ridge (ours): **reproduced** (`ch5.half_and_weights`).
-#
-# **A network.**
-# Its classifiers take the shape of the limit: **not reproduced** (`ch5.network_limit`), by the distance of whole Gram matrices, a stricter rule than the published figure's averages over blocks of classes. They end at the exact solution for their ridge instead (ours): **reproduced** (`ch5.network_ridge`).
-# With offsets from the prediction they do reach the limit (ours): **reproduced** (`ch5.network_assisted`).
-# With ordinary weight decay they do not: **not reproduced** (`ch5.ordinary_limit`). Our networks are small and train for 120 epochs, not 350; which of the two matters we did not test.
-#
-# **Accuracy.**
-# A larger $\gamma$ favours the rare classes (ours): **reproduced** (`ch5.gamma_minority`).
-# Temperatures beat plain cross-entropy at $R=10$ (ours): **reproduced** (`ch5.temperature_helps`).
-# LDT alone loses the rare classes at $R=100$ (ours): **reproduced** (`ch5.ldt_alone`); with weights it beats plain cross-entropy (ours): **reproduced** (`ch5.weights_rescue`), and additive adjustment (ours): **partly** (`ch5.beats_additive`), with the ridge on the features but not in the ordinary recipe.
-# Our geometry swap after training helps (ours): **reproduced** (`ch5.post_hoc`), more than division by lengths (ours): **reproduced** (`ch5.post_hoc_norm`), but it does not beat the log priors (ours): **undecided** (`ch5.post_hoc_additive`). At $R=100$ it loses; at $R=10$ the two are close.
-# Nor does training again with LDT and weights (ours): **undecided** (`ch5.retraining_pays`).
-#
-# **What we could not test.**
-# Residual networks on CIFAR-10: **not testable here** (`ch5.resnet`).
-# The paper's accuracy tables, which we could not read: **not testable here** (`ch5.accuracy_tables`).
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    r"""
+**The limit.**
+Trained models of free features end at the formula, in the median of 28 settings: {ch5.closed_form}.
+Plain cross-entropy ends at SELI: {ch5.seli}.
+Weights do not move the limit (ours): {ch5.weights_keep_limit}; additive terms do not: {ch5.additive_keeps_limit}.
+LDT has a symmetric point at every imbalance: {ch5.ldt_symmetric}; CDT has none (ours): {ch5.cdt_never}.
+
+**The way there.**
+It is slower for a larger imbalance: {ch5.slower_with_ratio}.
+The multipliers tell which margin comes last (ours): {ch5.slowest_margin}.
+The weight decay of the released model is far from vanishing (ours): {ch5.ridge_ratio}, and a trained model ends at its exact solution (ours): {ch5.ridge_exact}.
+Minority collapse comes with a ridge (ours): {ch5.collapse}, and goes with it (ours): {ch5.collapse_is_ridge}.
+LDT ½ with weights is balanced at every ridge (ours): {ch5.half_and_weights}.
+
+**A network.**
+Its classifiers take the shape of the limit: {ch5.network_limit}, by the distance of whole Gram matrices, a stricter rule than the published figure's averages over blocks of classes. They end at the exact solution for their ridge instead (ours): {ch5.network_ridge}.
+With offsets from the prediction they do reach the limit (ours): {ch5.network_assisted}.
+With ordinary weight decay they do not: {ch5.ordinary_limit}. Our networks are small and train for 120 epochs, not 350; which of the two matters we did not test.
+
+**Accuracy.**
+A larger $\gamma$ favours the rare classes (ours): {ch5.gamma_minority}.
+Temperatures beat plain cross-entropy at $R=10$ (ours): {ch5.temperature_helps}.
+LDT alone loses the rare classes at $R=100$ (ours): {ch5.ldt_alone}; with weights it beats plain cross-entropy (ours): {ch5.weights_rescue}, and additive adjustment (ours): {ch5.beats_additive}, with the ridge on the features but not in the ordinary recipe.
+Our geometry swap after training helps (ours): {ch5.post_hoc}, more than division by lengths (ours): {ch5.post_hoc_norm}, but it does not beat the log priors (ours): {ch5.post_hoc_additive}. At $R=100$ it loses; at $R=10$ the two are close.
+Nor does training again with LDT and weights (ours): {ch5.retraining_pays}.
+
+**What we could not test.**
+Residual networks on CIFAR-10: {ch5.resnet}.
+The paper's accuracy tables, which we could not read: {ch5.accuracy_tables}.
+""",
+)
 
 # %% [markdown]
 # ## On Monday

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 KINDS = ("at least", "at most", "agreement")
 
@@ -22,7 +24,7 @@ class Estimate:
     @property
     def half(self) -> np.ndarray | float:
         """Half of the interval, see `half_width`."""
-        return half_width(self.stderr)
+        return half_width(self.stderr, self.n)
 
     def __str__(self) -> str:
         return f"{self.mean:.4f} ± {self.stderr:.4f}"
@@ -93,9 +95,79 @@ def bootstrap(
     return Estimate(float(statistic(values)), float(np.std(drawn)), len(values))
 
 
-def half_width(stderr: np.ndarray | float) -> np.ndarray | float:
-    """Half of the interval that decides: two standard errors."""
-    return 2 * stderr
+@cache
+def student(n: int, n_compared: int = 1) -> float:
+    """Student's t at n - 1 degrees of freedom for a two-sided interval of 95 %.
+
+    With `n_compared` intervals at once, each is wide enough that all of them hold
+    (Bonferroni). Infinite for n < 2: one number has no spread.
+    """
+    return float(stats.t.ppf(1 - 0.025 / n_compared, n - 1)) if n > 1 else math.inf
+
+
+def half_width(stderr: np.ndarray | float, n: int) -> np.ndarray | float:
+    """Half of the 95 % interval of a mean over n independent repetitions.
+
+    Examples
+    --------
+    >>> round(half_width(1.0, 3), 2), round(half_width(1.0, 30), 2)
+    (4.3, 2.05)
+    """
+    return student(n) * stderr
+
+
+def chance_to_stay(distance: float, stderr: float, n: int) -> float:
+    """How likely a fresh run of the same size decides the same way.
+
+    If the effect is what was seen, `distance` from its bound, the next run's distance
+    over its standard error follows the noncentral t distribution; it decides alike
+    where that exceeds `student`. Derived.
+
+    Examples
+    --------
+    >>> [round(chance_to_stay(d, 1.0, 5), 2) for d in (2.78, 4.6, 9.0)]
+    [0.54, 0.92, 1.0]
+    """
+    if not stderr or not math.isfinite(distance):
+        return float(math.isfinite(distance))
+    shift = abs(distance) / stderr
+    stay = stats.nct.sf(student(n), n - 1, shift) if n > 1 else 0.0
+    return 1.0 if math.isnan(stay) else float(stay)  # of a shift beyond its tables
+
+
+def repetitions(distance: float, sd: float, chance: float = 0.9) -> int | None:
+    """Repetitions with which a distance this large would be decided, and stay so.
+
+    Parameters
+    ----------
+    distance : float
+        Of the effect from its bound.
+    sd : float
+        Of one repetition.
+    chance : float
+        Of a fresh run of that size to decide alike.
+
+    Returns
+    -------
+    int or None
+        None where ten thousand would not do.
+
+    Examples
+    --------
+    >>> repetitions(1.0, 1.0), repetitions(0.5, 1.0)
+    (13, 44)
+    """
+
+    def enough(n: int) -> bool:
+        return chance_to_stay(distance, sd / math.sqrt(n), n) >= chance
+
+    if not enough(10_000):
+        return None
+    low, high = 1, 10_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def decide(

@@ -72,17 +72,18 @@ def band(
     ax: Axes,
     x: ArrayLike,
     mean: ArrayLike,
-    stderr: ArrayLike,
+    half: ArrayLike,
     *,
     label: str | None = None,
     **line,
 ) -> Axes:
-    """A line with a band of two standard errors.
+    """A line with its interval as a band.
 
     Parameters
     ----------
     ax : Axes
-    x, mean, stderr : array_like [m]
+    x, mean, half : array_like [m]
+        `half` is half of the interval, such as `Estimate.half`.
     label : str, optional
     **line
         Passed to `Axes.plot`.
@@ -92,12 +93,12 @@ def band(
     Axes
         The same `ax`.
     """
-    mean, stderr = np.asarray(mean), np.asarray(stderr)
+    mean, half = np.asarray(mean), np.asarray(half)
     (drawn,) = ax.plot(x, mean, label=label, **line)
     ax.fill_between(
         x,
-        mean - 2 * stderr,
-        mean + 2 * stderr,
+        mean - half,
+        mean + half,
         color=drawn.get_color(),
         alpha=0.2,
         linewidth=0,
@@ -109,19 +110,19 @@ def forest(
     ax: Axes,
     labels: list[str],
     mean: ArrayLike,
-    stderr: ArrayLike,
+    half: ArrayLike,
     *,
     color: str = COLORS["blue"],
     marker: str = "o",
     label: str | None = None,
     offset: float = 0.0,
 ) -> Axes:
-    """Points with bars of two standard errors, one row a label, first on top."""
+    """Points with intervals as bars, one row a label, first on top."""
     rows = np.arange(len(labels)) + offset
     ax.errorbar(
         mean,
         rows,
-        xerr=2 * np.asarray(stderr),
+        xerr=np.asarray(half),
         fmt=marker,
         color=color,
         capsize=3,

@@ -83,3 +83,9 @@ def test_help_is_a_map():
     packages = {path.parent.name for path in SRC.glob("*/__init__.py")}
     assert packages <= set(shown)
     assert all((SRC / n).is_dir() or (SRC / f"{n}.py").is_file() for n in shown)
+
+
+def test_types_of_the_faces_hold():
+    command = [sys.executable, "-m", "mypy", "--no-error-summary"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

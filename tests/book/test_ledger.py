@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from tailwise import profiles
-from tailwise.ledger import claims
+from tailwise.ledger import board, claims
 from tailwise.ledger.board import ClaimTable
 from tools.book import record
 from tools.book.layout import ROOT
@@ -19,8 +19,6 @@ RECORDS = sorted((ROOT / "book" / "results").glob("*/ch*.json"))
 needs_record = pytest.mark.skipif(
     not RECORDS, reason="no record in book/results yet: make book, then make record"
 )
-# A verdict in prose: **reproduced** (`ch1.some_claim`)
-STATED = re.compile(r"\*\*([^*]+)\*\*\s+\(`(ch\d+\.\w+)`\)")
 
 
 def record_faults(path: Path) -> list[str]:
@@ -58,10 +56,13 @@ def prose_faults(book: Path) -> list[str]:
     """Verdicts in prose that are not those of the record at the laptop profile."""
     faults = []
     for path in sorted([*book.rglob("*.py"), *book.rglob("*.md")]):
-        for said, id in STATED.findall(prose(path)):
+        for said, id in record.STATED.findall(prose(path)):
             chapter = id.split(".")[0]
             kept = claims.read_record(book / "results" / "laptop" / f"{chapter}.json")
-            found = kept.verdicts.get(id, "unknown") if kept else "not recorded yet"
+            claim = claims.load(chapter).claims.get(id) if kept else None
+            found = "unknown" if kept else "not recorded yet"
+            if claim:
+                found = board.bold(board.verdict_row(claim, kept)).strip("*")
             if " ".join(said.lower().split()) != found:
                 faults.append(f"{path.name}: {id} is {found}, not {said}")
     return faults
@@ -124,16 +125,17 @@ question: Is it so?
 page: chapters/9_nine
 paper: {}
 claims:
-  - {id: ch9.one, where: ours, says: One., metric: m, kind: at least, bound: 0.5}
-  - {id: ch9.two, where: ours, says: Two., metric: m, kind: at most, bound: 0.5,
-     parts: [left, right]}
-  - {id: ch9.big, where: ours, says: Big., metric: m, kind: at most, bound: 0.5,
-     profile: full}
+  - {id: ch9.one, where: here, origin: ours, exact: true, says: One., metric: m,
+     kind: at least, bound: 0.5}
+  - {id: ch9.two, where: here, origin: ours, exact: true, says: Two., metric: m,
+     kind: at most, bound: 0.5, parts: [left, right]}
+  - {id: ch9.big, where: here, origin: ours, exact: true, says: Big., metric: m,
+     kind: at most, bound: 0.5, profile: full}
 """
 PAGE = """\
 # %% [markdown]
 # It holds: **reproduced** (`ch9.one`), and the other
-# is **partly**
+# is **mixed: 1 yes, 1 no**
 # (`ch9.two`). **Bold** words and `ch9.two` alone state nothing.
 """
 
@@ -190,7 +192,7 @@ def edit_record(book: Path, change) -> Path:
             "ch9.one says reproduced, the numbers not reproduced",
         ),
         (
-            lambda r: r["verdicts"].update({"ch9.old": "partly"}),
+            lambda r: r["verdicts"].update({"ch9.old": "mixed"}),
             "ch9.old is not claimed",
         ),
         (lambda r: r["measurements"].update({"ch9.old": []}), "ch9.old is not claimed"),
@@ -234,7 +236,7 @@ def test_a_claim_file_that_disagrees_with_its_record_is_caught(book, old, new, f
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [
-        ("index.md", "**partly** (`ch9.one`)", "ch9.one is reproduced, not partly"),
+        ("index.md", "**mixed** (`ch9.one`)", "ch9.one is reproduced, not mixed"),
         (
             "index.md",
             "**half true** (`ch9.one`)",
@@ -252,8 +254,8 @@ def test_a_claim_file_that_disagrees_with_its_record_is_caught(book, old, new, f
         ),
         (
             "chapters/9_nine.py",
-            PAGE.replace("partly", "reproduced"),
-            "ch9.two is partly, not reproduced",
+            PAGE.replace("mixed: 1 yes, 1 no", "reproduced"),
+            "ch9.two is mixed: 1 yes, 1 no, not reproduced",
         ),
     ],
 )

@@ -75,7 +75,7 @@ def test_the_second_slide_says_what_the_verdicts_mean(deck):
     assert re.findall(r"<th scope='row'><span [^>]*>([^<]+)</span>", shown) == [
         "reproduced",
         "not reproduced",
-        "partly",
+        "mixed",
         "undecided",
         "not testable here",
     ]

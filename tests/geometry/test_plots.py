@@ -22,11 +22,11 @@ def legend(ax):
 
 
 def assert_bars(container, estimates):
-    """Points and horizontal bars of two standard errors."""
+    """Points and horizontal bars of their intervals."""
     points, _, (bars,) = container.lines
     np.testing.assert_allclose(points.get_xydata()[:, 0], [e.mean for e in estimates])
     for segment, e in zip(bars.get_segments(), estimates, strict=True):
-        ends = [e.mean - 2 * e.stderr, e.mean + 2 * e.stderr]
+        ends = [e.mean - e.half, e.mean + e.half]
         np.testing.assert_allclose(segment[:, 0], ends, atol=1e-12)
 
 
@@ -276,8 +276,8 @@ def test_tracked_is_the_distance_of_classifiers_over_the_epochs(page):
         e = estimate(networks.error_w[:, i].numpy())
         np.testing.assert_allclose(line.get_xydata(), np.stack([(2, 5, 9), e.mean], 1))
         corners = np.asarray(area.get_paths()[0].vertices)
-        for side in (-2, 2):
-            for point in np.stack([(2, 5, 9), e.mean + side * e.stderr], 1):
+        for side in (-1, 1):
+            for point in np.stack([(2, 5, 9), e.mean + side * e.half], 1):
                 assert np.isclose(corners, point).all(1).any(), point
         assert same_color(area.get_facecolor()[0, :3], line.get_color())
         assert ax.get_ylim()[1] > e.mean.max()

@@ -6,12 +6,14 @@ import re
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from tailwise import profiles
 from tailwise.files import file_hash
-from tailwise.ledger import claims, provenance
+from tailwise.ledger import board, claims, provenance
 from tailwise.ledger.board import (
     ClaimTable,
     claim_box,
@@ -22,7 +24,7 @@ from tailwise.ledger.board import (
 )
 from tailwise.ledger.claims import SMOKE_RUN, Claim, Ledger, Measurement, verdict
 from tailwise.ledger.tables import full_table
-from tailwise.metrics import Estimate, estimate
+from tailwise.metrics import Estimate, chance_to_stay, estimate, half_width
 
 # Verdicts. Numbers are multiples of 1/8, so that a limit is met exactly.
 
@@ -33,7 +35,7 @@ def claim(kind="at least", bound=0.5, **fields) -> Claim:
     return Claim(
         id="ch9.x",
         says="It is so.",
-        where="ours",
+        where="Figure 1",
         metric="a number",
         kind=kind,
         bound=bound,
@@ -41,42 +43,84 @@ def claim(kind="at least", bound=0.5, **fields) -> Claim:
     )
 
 
+N = 8
+CLEAR = 4.0  # standard errors: beyond t(7) = 2.36, with a chance of .93 to stay so
+
+
 @pytest.mark.parametrize(
-    ("kind", "value", "expected"),
+    ("kind", "side"), [("at least", 1), ("at most", -1), ("agreement", -1)]
+)
+@pytest.mark.parametrize(
+    ("errors", "expected"),
     [
-        # e - 2s >= m, e + 2s < m, with s = 1/8 and m = 1/2
-        ("at least", 0.75, "reproduced"),
-        ("at least", 0.75 - STEP, "undecided"),
-        ("at least", 0.25, "undecided"),
-        ("at least", 0.25 - STEP, "not reproduced"),
-        ("at most", 0.25, "reproduced"),
-        ("at most", 0.25 + STEP, "undecided"),
-        ("at most", 0.75, "undecided"),
-        ("at most", 0.75 + STEP, "not reproduced"),
-        # the tolerance minus the difference, of either sign
-        ("agreement", 0.25, "reproduced"),
-        ("agreement", -0.25, "reproduced"),
-        ("agreement", 0.25 + STEP, "undecided"),
-        ("agreement", -0.25 - STEP, "undecided"),
-        ("agreement", 0.75, "undecided"),
-        ("agreement", -0.75, "undecided"),
-        ("agreement", 0.75 + STEP, "not reproduced"),
-        ("agreement", -0.75 - STEP, "not reproduced"),
+        (CLEAR, "reproduced"),
+        (2.5, "undecided"),  # clear of the interval, but a fresh run may well not be
+        (0.0, "undecided"),
+        (-2.5, "undecided"),
+        (-CLEAR, "not reproduced"),
     ],
 )
-def test_a_verdict_at_its_limit(kind, value, expected):
-    assert verdict(claim(kind), (Measurement(value, 0.125),), "laptop") == expected
+def test_a_verdict_near_its_limit(kind, side, errors, expected):
+    measured = Measurement(0.5 + side * errors * 0.01, 0.01, N)
+    assert verdict(claim(kind), (measured,), "laptop") == expected
+    if kind == "agreement":
+        mirrored = replace(measured, value=-measured.value)
+        assert verdict(claim(kind), (mirrored,), "laptop") == expected
+
+
+def test_a_mark_needs_the_interval_and_a_likely_repetition():
+    """From the words: simulate fresh runs of the same size around what was seen."""
+    rng = np.random.default_rng(0)
+    for errors in (2.0, 3.0, 3.6, 4.2, 6.0):
+        runs = errors + rng.normal(size=(20_000, N)) * np.sqrt(N)
+        se = runs.std(1, ddof=1) / np.sqrt(N)
+        again = (runs.mean(1) - student.ppf(0.975, N - 1) * se > 0).mean()
+        expected = (
+            "yes" if errors > student.ppf(0.975, N - 1) and again >= 0.9 else "open"
+        )
+        if abs(again - 0.9) > 4 * np.sqrt(0.09 / 20_000):
+            measured = Measurement(0.5 + errors, 1.0, N)
+            assert claims.mark(claim(), measured) == expected, errors
+        assert chance_to_stay(errors, 1.0, N) == pytest.approx(again, abs=0.012)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8, 20])
+def test_the_interval_covers_95_percent(n):
+    values = np.random.default_rng(n).normal(size=(40_000, n))
+    error = values.std(1, ddof=1) / np.sqrt(n)
+    new, old = (
+        (np.abs(values.mean(1)) <= factor * error).mean()
+        for factor in (half_width(1.0, n), 2.0)
+    )
+    said = f"n = {n}: Student's t covers {new:.3f}, two standard errors {old:.3f}"
+    assert new == pytest.approx(0.95, abs=0.01), said
+    assert n >= 20 or old < 0.94, said
+
+
+def test_repetitions_are_the_fewest_that_do():
+    found = claims.more_needed(claim(), Measurement(0.6, 0.1, 4))
+    sd = 0.1 * 2
+    assert chance_to_stay(0.1, sd / found**0.5, found) >= claims.CHANCE
+    assert chance_to_stay(0.1, sd / (found - 1) ** 0.5, found - 1) < claims.CHANCE
+    assert claims.more_needed(claim(), Measurement(0.5, 0.1, 4)) is None  # on the bound
+    assert claims.more_needed(claim(), Measurement(9.0, 0.1, 4)) is None  # decided
+    assert claims.more_needed(claim(seeds=500), Measurement(0.6, 0.1, 4)) == 500
 
 
 @pytest.mark.parametrize(
     ("kind", "better"), [("at least", 1), ("at most", -1), ("agreement", -1)]
 )
 def test_an_exact_number_is_decided_on_either_side(kind, better):
+    exact = claim(kind, exact=True)
     found = [
-        verdict(claim(kind), (Measurement(0.5 + better * side),), "laptop")
+        verdict(exact, (Measurement(0.5 + better * side),), "laptop")
         for side in (0, STEP, -STEP)
     ]
     assert found == ["reproduced", "reproduced", "not reproduced"]
+
+
+def test_a_single_number_that_is_not_exact_decides_nothing():
+    assert verdict(claim(), (Measurement(9.0),), "laptop") == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +139,7 @@ def test_too_few_or_broken_numbers_decide_nothing(measured, expected):
     assert verdict(claim(seeds=30), (measured,), "laptop") == expected
 
 
-YES, NO, MAYBE = Measurement(9.0), Measurement(-9.0), Measurement(0.5, 1.0)
+YES, NO, MAYBE = (Measurement(v, 1.0, N) for v in (9.0, -9.0, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -103,10 +147,10 @@ YES, NO, MAYBE = Measurement(9.0), Measurement(-9.0), Measurement(0.5, 1.0)
     [
         ([YES, YES], "reproduced"),
         ([NO, NO], "not reproduced"),
-        ([YES, NO], "partly"),
-        ([NO, YES], "partly"),
-        ([YES, MAYBE], "undecided"),
-        ([NO, MAYBE], "undecided"),
+        ([YES, NO], "mixed"),
+        ([NO, YES], "mixed"),
+        ([YES, MAYBE], "mixed"),
+        ([NO, MAYBE], "mixed"),
         ([MAYBE, MAYBE], "undecided"),
         ([YES], "not recorded yet"),
         ([], "not recorded yet"),
@@ -149,21 +193,31 @@ paper: {authors: A, title: T, arxiv: "0000.00000"}
 claims:
   - id: ch9.plain
     where: Figure 1
+    evidence: text
+    repetition: data set
     says: "a < b & c"
     metric: a <number>
     kind: at least
     bound: 0.5
     seeds: 2
   - id: ch9.parts
-    where: ours
+    where: derived in chapter 9
+    repetition: seed
+    deviations: "fewer > parts"
     says: Two parts.
     metric: two numbers
     kind: at most
     bound: 1
-    origin: tailwise
+    origin: ours
     parts: [left, right]
   - id: ch9.large
     where: Table 1
+    origin: another paper
+    source: "B & C"
+    evidence: second-hand
+    repetition: network
+    paper_value: "12 %"
+    changed: [{date: "2026-01-01", what: bound 1 -> 0.25, why: It was too wide.}]
     says: Only large runs show it.
     metric: a number
     kind: agreement
@@ -188,7 +242,7 @@ def test_a_claim_file_is_read(book):
     assert claims.chapters() == ["ch9"]
     assert list(chapter.claims) == ["ch9.plain", "ch9.parts", "ch9.large"]
     assert chapter.claims["ch9.parts"].parts == ("left", "right")
-    assert chapter.claims["ch9.parts"].origin == "tailwise"
+    assert chapter.claims["ch9.parts"].origin == "ours"
     assert chapter.claims["ch9.large"].profile == "paper"
     assert chapter.claims["ch9.plain"].seeds == 2
 
@@ -199,7 +253,15 @@ def test_a_claim_file_is_read(book):
         ("kind: at least", "kind: more than", "'ch9.plain': kind 'more than'"),
         ("profile: paper", "profile: huge", "'ch9.large': profile 'huge'"),
         ("profile: paper", "profile: smoke", "'ch9.large': profile 'smoke'"),
-        ("origin: tailwise", "origin: us", "'ch9.parts': origin 'us'"),
+        ("origin: ours", "origin: us", "'ch9.parts': origin 'us'"),
+        ("    evidence: text\n", "", "'ch9.plain': evidence '' is not in"),
+        ("evidence: text", "evidence: hearsay", "'ch9.plain': evidence 'hearsay'"),
+        ("where: Figure 1", "where: ''", "'ch9.plain': where is empty"),
+        ('    source: "B & C"\n', "", "'ch9.large': source is ''"),
+        ("    repetition: seed\n", "", "'ch9.parts': expected either exact"),
+        ("repetition: seed", "exact: true\n    repetition: seed", "expected either"),
+        (", why: It was too wide.", "", "'ch9.large': a change lacks why"),
+        ("seeds: 2", "seeds: 2.5", "'ch9.plain': seeds 2.5 is not a whole number"),
         ("bound: 0.5", "bound: 5e-1", "'ch9.plain': bound '5e-1' is not a number"),
         ("    bound: 1\n", "", "ch9.parts.*missing.*'bound'"),
         ("seeds: 2", "seed: 2", "ch9.plain.*unexpected keyword argument 'seed'"),
@@ -247,29 +309,28 @@ def ledger(book) -> Ledger:
 
 
 def fill(ledger: Ledger) -> Ledger:
-    ledger.record("ch9.plain", 0.75, 0.125, n=40)
-    ledger.record("ch9.parts", Estimate(0.5, 0.1, 7), part="left")
-    ledger.record("ch9.parts", 2, part="right")
+    ledger.record("ch9.plain", 0.75, 0.05, n=40)
+    ledger.record("ch9.parts", Estimate(0.5, 0.05, 7), part="left")
+    ledger.record("ch9.parts", Estimate(2.0, 0.05, 7), part="right")
     return ledger
 
 
 VERDICTS = {
     "ch9.plain": "reproduced",
-    "ch9.parts": "partly",
+    "ch9.parts": "mixed",
     "ch9.large": "not testable here",
 }
 
 
 def test_recording_returns_the_verdict_so_far(ledger):
-    assert ledger.record("ch9.plain", 0.75, 0.125, n=1) == "undecided"
-    assert ledger.record("ch9.plain", 0.75, 0.125, n=2) == "reproduced"
-    assert ledger.record("ch9.parts", 0.5, part="left") == "not recorded yet"
-    assert ledger.record("ch9.parts", 0.5, part="right") == "reproduced"
-    assert ledger.record("ch9.large", 0.0) == "not testable here"
-    assert (
-        Ledger("ch9", profiles.current("paper")).record("ch9.large", 0.0)
-        == "reproduced"
-    )
+    assert ledger.record("ch9.plain", 0.75, 0.01, n=1) == "undecided"
+    assert ledger.record("ch9.plain", 0.75, 0.01, n=3) == "reproduced"
+    half = Estimate(0.5, 0.05, 9)
+    assert ledger.record("ch9.parts", half, part="left") == "not recorded yet"
+    assert ledger.record("ch9.parts", half, part="right") == "reproduced"
+    assert ledger.record("ch9.large", half) == "not testable here"
+    paper = Ledger("ch9", profiles.current("paper"))
+    assert paper.record("ch9.large", Estimate(0.0, 0.01, 9)) == "reproduced"
 
 
 def test_an_estimate_brings_its_error_and_its_repetitions(ledger):
@@ -413,12 +474,20 @@ def commit(book, tmp_path):
     (tmp_path / "runs" / "laptop").rename(book / "results" / "laptop")
 
 
+def shown_as(box: ClaimTable) -> dict[str, str]:
+    (column,) = box.frame().to_dict().values()
+    return column
+
+
 def test_the_claim_box_shows_a_column_for_each_profile_that_ran(ledger, book, tmp_path):
     fill(ledger).save()
     commit(book, tmp_path)
     box = claim_box("ch9", "laptop", "full")
-    assert box.frame().to_dict() == {"laptop": VERDICTS}
+    plain = {id: verdict.partition(":")[0] for id, verdict in shown_as(box).items()}
+    assert plain == VERDICTS
+    assert shown_as(box)["ch9.parts"] == "mixed: 1 yes, 1 no"
     shown = box._repr_html_()
+    assert "<span class='mark mark-no'>right</span>" in shown
     for words in VERDICTS.values():
         assert f">{words}</span>" in shown
     assert shown.count("<tr>") == 4
@@ -439,11 +508,13 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
 
 def test_the_headline_counts_verdicts_by_origin(ledger):
     text = headline("laptop")
-    assert text.startswith("Of 2 claims of the papers: 2 not recorded yet.")
+    assert text.startswith("Of 1 claims of the five papers: 1 not recorded yet.")
     fill(ledger).save()
     assert headline("laptop") == (
-        "Of 2 claims of the papers: 1 reproduced, 1 not testable here. "
-        "Of 1 statements of our own: 1 partly."
+        "Of 1 claims of the five papers: 1 reproduced. "
+        "What they claim was read in: 1 the paper's text. "
+        "Of 1 claims of other papers: 1 not testable here. "
+        "Of 1 statements of our own: 1 mixed."
     )
     assert headline("laptop", claims.recorded) == text
 
@@ -464,13 +535,58 @@ def test_html_is_escaped(ledger, detail):
 def test_the_outcome_shows_numbers_and_where_they_come_from(ledger):
     table = outcome(fill(ledger))
     shown = table._repr_html_()
-    for words in (*VERDICTS.values(), "0.75 ± 0.12", "left: 0.5 ± 0.1; right: 2"):
+    for words in (
+        *VERDICTS.values(),
+        "0.75 ± 0.1",
+        "left: 0.5 ± 0.12; right: 2 ± 0.12",
+    ):
         assert words in shown
     for bound in ("≥ 0.5", "≤ 1", "within ±0.25"):
         assert bound in shown.replace("&gt;", ">")
     assert f"source {provenance.source_hash()[:10]}" in shown
-    assert table.frame()["this run"].to_dict() == VERDICTS
-    assert "partly" in repr(table)
+    assert "mixed: 1 yes, 1 no" in repr(table)
+    # What a claim rests on is all there.
+    for words in ("Table 1; read in: second-hand", "B &amp; C", "12 %", "fewer &gt;"):
+        assert words in shown
+    assert "Changed on 2026-01-01 after a record had been seen: bound 1" in shown
+
+
+def test_an_open_part_says_how_many_repetitions_would_do(ledger):
+    ledger.record("ch9.plain", 0.6, 0.1, n=4)
+    row = board.verdict_row(ledger.chapter.claims["ch9.plain"], ledger.to_record())
+    needed = claims.more_needed(
+        ledger.chapter.claims["ch9.plain"], Measurement(0.6, 0.1, 4)
+    )
+    assert row["needed"] == f"about {needed} would decide, beyond the full profile"
+    assert "Repetitions: about" in outcome(ledger)._repr_html_()
+
+
+def test_a_story_tells_the_verdicts_of_its_run(ledger):
+    text = r"$\frac{1}{2}$ holds: {ch9.plain}; the parts: {ch9.parts}."
+    told = board.story(fill(ledger), text)
+    assert told._repr_markdown_() == (
+        r"$\frac{1}{2}$ holds: **reproduced** (`ch9.plain`); "
+        "the parts: **mixed: 1 yes, 1 no** (`ch9.parts`)."
+    )
+    with pytest.raises(ValueError, match="names 'ch9.none', which is not claimed"):
+        board.story(ledger, "{ch9.none}")
+
+
+def test_a_claim_without_one_of_its_parts_is_not_saved(ledger, tmp_path):
+    ledger.record("ch9.parts", Estimate(0.5, 0.1, 7), part="left")
+    with pytest.raises(ValueError, match=r"entered without \['right'\]"):
+        ledger.save()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_record_of_another_schema_is_named(ledger, tmp_path):
+    fill(ledger).save()
+    path = tmp_path / "runs" / "laptop" / "ch9.json"
+    fields = json.loads(path.read_text())
+    del fields["schema"]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="is a record of schema 1, expected 2"):
+        claims.latest("ch9", "laptop")
 
 
 def test_a_smoke_run_shows_no_verdict(book):
@@ -492,9 +608,9 @@ def test_a_smoke_run_shows_no_verdict(book):
 
 def test_every_claim_has_a_row(ledger):
     fill(ledger).save()
-    board = every_claim("laptop")
-    assert dict(zip(board["claim"], board["verdict"])) == VERDICTS
-    assert board["origin"].tolist() == ["paper", "tailwise", "paper"]
+    table = every_claim("laptop")
+    assert dict(zip(table["claim"], table["verdict"])) == VERDICTS
+    assert table["origin"].tolist() == ["this paper", "ours", "another paper"]
     assert set(every_claim("laptop", "recorded")["verdict"]) == {"not recorded yet"}
     assert set(every_claim("full")["verdict"]) == {"not recorded yet"}
 
@@ -503,8 +619,8 @@ def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
     fill(ledger).save()
     edited = CLAIMS.replace("bound: 0.5", "bound: 5.0")
     (book / "claims" / "ch9.yml").write_text(edited)
-    board = every_claim("laptop").set_index("claim")
-    assert board.loc["ch9.plain", "verdict"] == "not reproduced"
+    table = every_claim("laptop").set_index("claim")
+    assert table.loc["ch9.plain", "verdict"] == "not reproduced"
 
 
 def test_minutes_are_those_of_the_records(ledger):

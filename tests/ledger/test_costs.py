@@ -13,7 +13,8 @@ question: Is it so?
 page: chapters/{key}
 paper: {{}}
 claims:
-  - {{id: {key}.a, where: ours, says: A., metric: m, kind: at least, bound: 0.5}}
+  - {{id: {key}.a, where: here, origin: ours,
+     repetition: seed, says: A., metric: m, kind: at least, bound: 0.5}}
 """
 OUTCOME = {
     "title": "Chapter 1's <heads>",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from scipy.stats import t as student
 
 from tailwise import profiles
 from tailwise.ledger import claims
@@ -17,11 +18,11 @@ page: chapters/9_nine
 paper: {}
 claims:
   - {id: ch9.plain, where: Table 1, says: a < b & c., metric: a <number>,
-     kind: at least, bound: 0.5}
-  - {id: ch9.parts, where: ours, says: Two., metric: m, kind: at most, bound: 1,
-     origin: tailwise, parts: [left, right]}
+     kind: at least, bound: 0.5, evidence: text, repetition: seed, deviations: Smaller.}
+  - {id: ch9.parts, where: derived here, says: Two., metric: m, kind: at most,
+     bound: 1, origin: ours, repetition: seed, parts: [left, right]}
   - {id: ch9.big, where: Table 2, says: Big., metric: m, kind: at most, bound: 1,
-     profile: full}
+     evidence: code, repetition: seed, profile: full}
 """
 
 
@@ -80,11 +81,14 @@ def book(tmp_path, monkeypatch):
     return book
 
 
+MIXED = "mixed: 1 no, 1 open leftright"
+
+
 def save(profile="laptop", plain=0.75) -> None:
     ledger = claims.Ledger("ch9", profiles.current(profile))
     ledger.record("ch9.plain", plain, 0.0625, n=40)
     ledger.record("ch9.parts", -0.5, n=1, part="left")
-    ledger.record("ch9.parts", 2.0, 0.125, n=3, part="right")
+    ledger.record("ch9.parts", 2.0, 0.0625, n=3, part="right")
     ledger.save()
 
 
@@ -97,7 +101,9 @@ def test_a_row_for_each_claim_run_and_part(book):
         ("ch9.big", ""),
     ]
     plain = frame.loc["ch9.plain", ""]
-    assert (plain.low, plain.value, plain.high, plain.n) == (0.625, 0.75, 0.875, 40)
+    low, high = student.interval(0.95, 39, 0.75, 0.0625)
+    assert (plain.value, plain.n) == (0.75, 40)
+    assert (plain.low, plain.high) == pytest.approx((low, high))
     kept = claims.recorded("ch9", "laptop")
     for (claim, _), row in frame.iterrows():
         assert row.verdict == kept.verdicts[claim]
@@ -112,9 +118,9 @@ def test_the_page_shows_what_the_frame_holds(book):
     assert head == ["claim", "verdict", "value", "interval", "n", "run"]
     assert [len(row) for row in rows] == [6] * 4
     assert [row[1:5] for row in rows] == [
-        ["reproduced", "0.75", "0.625 to 0.875", "40"],
-        ["partly", "left −0.5", "–", "1"],
-        ["partly", "right 2", "1.75 to 2.25", "3"],
+        ["reproduced", "0.75", "0.624 to 0.876", "40"],
+        [MIXED, "left −0.5", "–", "1a single run has no interval"],
+        [MIXED, "right 2", "1.73 to 2.27", "3"],
         ["not testable here", "–", "–", "–"],
     ]
     for row, frame in zip(rows, full.frame().itertuples()):
@@ -128,16 +134,17 @@ def test_text_is_escaped_and_links_lead_to_the_cells(book):
     assert "a &lt;number&gt;" in shown
     assert "Nine &lt; ten" in shown
     ids = claims.load("ch9").claims
-    assert Table(shown).links == [f"chapters/9_nine.ipynb#{id}" for id in ids]
+    links = [(f"chapters/9_nine.ipynb#{id}", f"#{id}") for id in ids]
+    assert Table(shown).links == [link for pair in links for link in pair]
     assert re.findall(r"<tbody id='(.*?)'", shown) == list(ids)
 
 
 def test_the_filter_offers_what_is_there_and_waits_for_its_script(book):
     shown = full_table("laptop")._repr_html_()
     assert shown.count("<form class='board-filter' hidden>") == 1
-    assert "<option value='partly'>" in shown
+    assert "<option value='mixed'>" in shown
     assert "<option value='undecided'>" not in shown
-    assert "data-verdict='partly' data-origin='tailwise'" in shown
+    assert "data-verdict='mixed' data-origin='ours'" in shown
 
 
 def test_a_larger_run_gets_rows_of_its_own(book):

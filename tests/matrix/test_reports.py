@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from plotted import legend
+from scipy.stats import t as student
 
 from tailwise.matrix import reports
 from tailwise.matrix.methods import METHODS
@@ -53,7 +54,7 @@ def by_hand(record, world, method, metric):
 
 
 def sign(mean, error, metric):
-    if abs(mean) <= 2 * error:
+    if abs(mean) <= student.ppf(0.975, SEEDS - 1) * error:
         return "·"
     good = mean < 0 if metric in ("ECE", "loss", "loss, calibrated") else mean > 0
     return "▲" if good else "▼"
@@ -158,7 +159,8 @@ def test_the_price_is_drawn_with_the_errors_of_both_gains(page, record):
             mean, error = by_hand(record, "there", method, metric)
             assert point.get_xydata()[0, axis] == pytest.approx(mean)
             (ends,) = bars[axis].get_segments()
-            expected = [mean - 2 * error, mean + 2 * error]
+            half = student.ppf(0.975, SEEDS - 1) * error
+            expected = [mean - half, mean + half]
             np.testing.assert_allclose(ends[:, axis], expected)
     markers = {container.lines[0].get_marker() for container in ax.containers}
     assert len(markers) == 2

@@ -129,7 +129,7 @@ def test_differences_have_a_marker_a_model(page, log):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == labels
     for container, result in zip(ax.containers, results.values(), strict=True):
         e = [difference(result, label, "loss_cvar", log=log) for label in labels]
-        assert_bars(container, [x.mean for x in e], [x.stderr for x in e], 0)
+        assert_bars(container, [x.mean for x in e], [x.half for x in e], 0)
     rows = np.array([container.lines[0].get_ydata() for container in ax.containers])
     # Side by side about the row of their method.
     np.testing.assert_allclose(rows.mean(0), [0, 1], atol=1e-12)
@@ -149,7 +149,7 @@ def test_calibration_is_the_tail_before_and_after(page):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == labels
     for container, number in zip(ax.containers, ("loss_cvar", "scaled_cvar")):
         e = [estimate(values(result, label, number)) for label in labels]
-        assert_bars(container, [x.mean for x in e], [x.stderr for x in e], 0)
+        assert_bars(container, [x.mean for x in e], [x.half for x in e], 0)
     assert len(ax.containers) == 2
     assert ax.get_xlim()[0] == 0
 
@@ -195,7 +195,7 @@ def test_a_drift_begins_at_the_result_of_the_rare_law(page):
     edges = np.asarray(area.get_paths()[0].vertices)
     edges = edges[edges[:, 0] == 0, 1]
     assert (edges.min(), edges.max()) == pytest.approx(
-        (e.mean - 2 * e.stderr, e.mean + 2 * e.stderr), rel=1e-6
+        (e.mean - e.half, e.mean + e.half), rel=1e-6
     )
 
 

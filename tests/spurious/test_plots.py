@@ -54,7 +54,7 @@ def test_fitted_coefficients_stand_on_the_log_odds_ratio(page):
     assert p[0] <= share.min() < share.max() <= p[-1]
     e = estimate(fitted)
     (container,) = ax.containers
-    assert_bars(container, e.mean, e.stderr, 1)
+    assert_bars(container, e.mean, e.half, 1)
     np.testing.assert_array_equal(container.lines[0].get_xdata(), share)
 
 
@@ -211,7 +211,7 @@ def test_group_accuracies_are_shown_a_method_at_a_time(page, seeds):
     assert legend(ax) == methods
     for container, method in zip(ax.containers, methods, strict=True):
         e = [study.over_seeds(seeds, method, f"group {g}") for g in range(4)]
-        assert_bars(container, [x.mean for x in e], [x.stderr for x in e], 1)
+        assert_bars(container, [x.mean for x in e], [x.half for x in e], 1)
     columns = np.array([container.lines[0].get_xdata() for container in ax.containers])
     np.testing.assert_allclose(columns.mean(0), np.arange(4), atol=1e-12)
     assert (np.diff(columns, axis=0) > 0).all()

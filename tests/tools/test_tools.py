@@ -460,8 +460,8 @@ def test_a_readme_without_its_markers_is_refused():
 
 def test_verdicts_in_a_phrase():
     assert tally(["not recorded yet"] * 3) == "not recorded yet"
-    verdicts = ["reproduced", "not reproduced", "partly", "reproduced"]
-    phrase = "2 of 4 reproduced, 1 partly, 1 not reproduced"
+    verdicts = ["reproduced", "not reproduced", "mixed", "reproduced"]
+    phrase = "2 of 4 reproduced, 1 mixed, 1 not reproduced"
     assert tally(verdicts) == phrase
 
 

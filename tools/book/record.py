@@ -15,14 +15,62 @@ from tools.book import execute
 from tools.book.layout import ROOT, Book, repository, write
 from tools.site import cards
 
+# A verdict in prose: **reproduced** (`ch1.some_claim`)
+STATED = re.compile(r"\*\*([^*]+)\*\*\s+\(`(ch\d+\.\w+)`\)")
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 
 
 def record_results(book: Book) -> None:
-    """Copy the records of the last run into the book."""
+    """Copy the records of the last run into the book.
+
+    Raises
+    ------
+    ValueError
+        If a claim asks for another number than when it was recorded, and its claim file
+        does not say why.
+    """
+    target = book.source / "results" / book.profile
     for record in sorted(book.results.glob("*.json")):
-        text = record.read_text(encoding="utf-8")
-        write(book.source / "results" / book.profile / record.name, text)
+        if faults := unexplained(target / record.name, record):
+            raise ValueError("\n".join(faults))
+    for record in sorted(book.results.glob("*.json")):
+        write(target / record.name, record.read_text(encoding="utf-8"))
+
+
+def unexplained(old: Path, new: Path) -> list[str]:
+    """Claims that a new record judges otherwise than the old one, without a reason."""
+    from tailwise.ledger import claims
+
+    if not old.exists():
+        return []
+    before, after = (json.loads(path.read_text("utf-8")) for path in (old, new))
+    was, since = before.get("stated", {}), before.get("provenance", {}).get("date", "")
+    return [
+        f"{id} was recorded as {was[id]!r} and is now {needs!r}: give date, what and "
+        f"why under `changed` in book/claims/{old.stem}.yml"
+        for id, needs in after.get("stated", {}).items()
+        if was.get(id, needs) != needs
+        and not any(
+            change["date"] >= since
+            for change in claims.load(old.stem).claims[id].changed
+        )
+    ]
+
+
+def restate(source: Path) -> None:
+    """Bring the verdicts that pages name, **so** (`ch1.some_claim`), up to date."""
+    from tailwise.ledger import board, claims
+
+    def recorded(match: re.Match) -> str:
+        chapter = match[2].split(".")[0]
+        claim = claims.load(chapter).claims[match[2]]
+        row = board.verdict_row(claim, claims.recorded(chapter, "laptop"))
+        return f"{board.bold(row)} (`{claim.id}`)"
+
+    for path in sorted(source.rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if (new := STATED.sub(recorded, text)) != text:
+            write(path, new)
 
 
 def record_benchmarks(book: Book) -> None:
@@ -99,6 +147,7 @@ def record(book: Book) -> list[str]:
         record_notebooks(book, book.chapters() + book.pages())
         if figure := readme_figure(book):
             (book.source / "_static" / "readme.png").write_bytes(figure)
+    restate(book.source)
     readme = book.root / "README.md"
     write(readme, with_table(readme.read_text(encoding="utf-8"), readme_table()))
     return []
@@ -141,7 +190,7 @@ def readme_table() -> str:
         verdicts = "<br>".join(
             f"{name}, {whose}: {text}"
             for name, board in boards.items()
-            for whose, origin in (("papers", "paper"), ("ours", "tailwise"))
+            for whose, origin in (("the paper", "this paper"), ("ours", "ours"))
             if (text := tally(_verdicts(board, chapter.key, origin)))
             and (name == "laptop" or text != "not recorded yet")
         )

@@ -45,7 +45,7 @@ def main() -> None:
         print("\n".join([f"\na {claims.SMOKE_RUN}: make book gives those", *ran()]))
         return
     board = every_claim(profile)
-    print("+ reproduced, - not reproduced; a value ± one standard error")
+    print("+ reproduced, - not reproduced; a value ± half of its 95 % interval")
     width = board["claim"].str.len().max()
     for chapter, rows in board.groupby("chapter", sort=False):
         print(f"\n{claims.load(chapter).title}  ({profile})")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import counts
 from tailwise.ledger.tables import tally
 
 ANSWER = "**The answer, first.**"
@@ -49,7 +48,7 @@ class Card:
 
     @property
     def tally(self) -> str:
-        """Such as "7 of 13 reproduced, 3 partly"."""
+        """Such as "7 of 13 reproduced, 3 mixed"."""
         return tally(list(self.verdicts))
 
     @property
@@ -107,15 +106,11 @@ def cards(book: Path) -> list[Card]:
 
 
 def _verdicts(chapter: claims.Chapter, kept: claims.Record | None) -> tuple[str, ...]:
-    papers = [claim for claim in chapter.claims.values() if claim.origin == "paper"]
+    papers = [
+        claim for claim in chapter.claims.values() if claim.origin == "this paper"
+    ]
     if kept is None:
         return ("not recorded yet",) * len(papers)
     measured = (kept.measurements.get(claim.id, ()) for claim in papers)
     found = (claims.verdict(c, m, kept.profile) for c, m in zip(papers, measured))
     return tuple(sorted(found, key=claims.VERDICTS.index))
-
-
-def total(found: list[Card]) -> str:
-    """The verdicts of all papers' claims in a sentence."""
-    verdicts = [verdict for card in found for verdict in card.verdicts]
-    return f"Of {len(verdicts)} claims of the papers: {counts(verdicts)}."

@@ -5,6 +5,7 @@ Nothing here is committed: the pages in book/ hold only marks, such as
 """
 
 import html
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,11 +14,12 @@ from urllib.parse import urlsplit
 import nbformat
 import yaml
 
-from tailwise.ledger import claims
+from tailwise.ledger import claims, export
+from tailwise.ledger.board import headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site.anchors import add_anchors
-from tools.site.cards import Card, cards, total
+from tools.site.cards import Card, cards
 
 
 def dress(book: Book, stage: Path) -> None:
@@ -34,6 +36,9 @@ def dress(book: Book, stage: Path) -> None:
         nbformat.write(notebook, path)
     glossary = stage / "book" / "glossary.md"
     write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))
+    static = stage / "book" / "_static"
+    write(static / "claims.json", json.dumps(export.document(), allow_nan=False))
+    write(static / "claims.schema.json", json.dumps(export.schema(), indent=1))
     path = stage / "book" / "scoreboard.ipynb"
     write(path, to_pages(path.read_text(encoding="utf-8")))
     config = stage / "_config.yml"
@@ -67,7 +72,7 @@ def parts(found: list[Card]) -> dict[str, str]:
     They are its headline, a mark for each claim of the papers, and a card a chapter.
     """
     return {
-        "headline": total(found),
+        "headline": headline("laptop", claims.recorded),
         "marks": render("marks.html", *TEMPLATES, cards=found),
         "cards": render("cards.md", *TEMPLATES, cards=found, count=Counter),
     }

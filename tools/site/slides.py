@@ -22,7 +22,7 @@ from tools.book.layout import TEMPLATES, Book, project, write
 
 ROWS, LINES = 18, 15  # lines of text that fit on a slide, in a table and in a list
 COLUMNS = 85  # characters in one line of either
-ORIGINS = ("paper", "tailwise")
+ORIGINS = ("this paper", "ours")
 LETTERS = {"tau": "τ", "gamma": "γ", "delta": "δ", "rho": "ρ", "pi": "π", "lambda": "λ"}
 
 

@@ -45,11 +45,11 @@ def examples(axes: Sequence[Axes], task: Task, classes: Sequence[int]) -> None:
 def methods(
     ax: Axes, splits: Sequence[Split], names: Sequence[str], parts: Sequence[str]
 ) -> Axes:
-    """Accuracy by method, mean and two standard errors over splits."""
+    """Accuracy by method, mean and 95 % interval over splits."""
     looks = zip(parts, COLORS.values(), MARKERS)
     for j, (part, color, marker) in enumerate(looks):
         found = [estimate(100 * accuracies(splits, name)[part]) for name in names]
-        numbers = [e.mean for e in found], [e.stderr for e in found]
+        numbers = [e.mean for e in found], [e.half for e in found]
         offset = 0.22 * (j - (len(parts) - 1) / 2)
         look = dict(color=color, marker=marker, label=part, offset=offset)
         forest(ax, list(names), *numbers, **look)

@@ -135,7 +135,7 @@ def tracked(ax: Axes, networks: Networks, labels: Sequence[str]) -> Axes:
     for label, (color, line, marker) in zip(labels, LOOKS):
         e = estimate(networks.error_w[:, networks.index(label)].numpy())
         style = dict(color=color, ls=line, marker=marker, label=label)
-        band(ax, networks.epochs, e.mean, e.stderr, **style)
+        band(ax, networks.epochs, e.mean, e.half, **style)
     top = 1.5 * networks.error_w.nan_to_num().mean(0).max().item()  # room for a legend
     ax.set(xlabel="epoch", ylabel="distance to the limit", ylim=(0, top))
     return ax
@@ -149,7 +149,7 @@ def destinations(ax: Axes, networks: Networks, labels: Sequence[str]) -> Axes:
         (limit, "blue", "o", "to the limit", -0.12),
         (ridge, "orange", "s", "to the exact ridge solution", 0.12),
     ):
-        numbers = [e.mean for e in found], [e.stderr for e in found]
+        numbers = [e.mean for e in found], [e.half for e in found]
         look = dict(color=COLORS[color], marker=marker, label=name, offset=offset)
         forest(ax, list(labels), *numbers, **look)
     ax.set(xlabel="distance of the classifiers", xlim=(0, None))
@@ -163,7 +163,7 @@ def groups(ax: Axes, networks: Networks, labels: Sequence[str]) -> Axes:
         (2, "minority", "orange", "s"),
     ):
         found = [estimate(accuracies(networks, x)[which].numpy()) for x in labels]
-        numbers = [e.mean for e in found], [e.stderr for e in found]
+        numbers = [e.mean for e in found], [e.half for e in found]
         forest(
             ax, list(labels), *numbers, color=COLORS[color], marker=marker, label=name
         )
@@ -178,7 +178,7 @@ def rebalanced(ax: Axes, runs: dict[str, Networks], label: str = "CE") -> Axes:
             estimate((choose(n, label, how).accuracy - accuracies(n, label))[0].numpy())
             for n in runs.values()
         ]
-        numbers = [e.mean for e in found], [e.stderr for e in found]
+        numbers = [e.mean for e in found], [e.half for e in found]
         look = dict(color=color, marker=marker, label=how, offset=0.2 * (j - 1))
         forest(ax, list(runs), *numbers, **look)
     ax.axvline(0, color=INK, lw=1)

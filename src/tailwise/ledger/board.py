@@ -1,6 +1,7 @@
 """Claims and verdicts as tables: the claim box, a run's outcome, the headline."""
 
 import html
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tailwise import profiles
+from tailwise.ledger import stability
 from tailwise.ledger.claims import (
+    MARKS,
     SMOKE_RUN,
     VERDICTS,
     Chapter,
@@ -19,8 +22,11 @@ from tailwise.ledger.claims import (
     chapters,
     latest,
     load,
+    mark,
+    more_needed,
     recorded,
     verdict,
+    within_reach,
 )
 from tailwise.templates import render
 
@@ -30,17 +36,51 @@ Reader = Callable[[str, str], Record | None]
 def _number(measured: Measurement) -> str:
     name = f"{measured.part}: " if measured.part else ""
     if measured.stderr:
-        return f"{name}{measured.value:.3g} ± {measured.stderr:.2g}"
+        return f"{name}{measured.value:.3g} ± {measured.half:.2g}"
     return f"{name}{measured.value:.3g}"
 
 
-def _row(claim: Claim, record: Record | None) -> dict[str, str]:
+def verdict_row(claim: Claim, record: Record | None) -> dict:
+    """Verdict, numbers and marks of one claim in one record.
+
+    Marks are those of a claim whose parts are decided differently.
+    """
     measured = record.measurements.get(claim.id, ()) if record else ()
     found = verdict(claim, measured, record.profile) if record else "not recorded yet"
+    marks = {m.part: mark(claim, m) for m in measured} if found == "mixed" else {}
     return {
         "verdict": found,
+        "marks": marks,
         "measured": "; ".join(_number(m) for m in measured),
+        "needed": "; ".join(
+            f"{m.part}: {needed}" if m.part else needed
+            for m in measured
+            if (needed := power(claim, m))
+        ),
     }
+
+
+def power(claim: Claim, measured: Measurement) -> str:
+    """How many repetitions would decide an open part; empty for one that is decided."""
+    if claim.exact or mark(claim, measured) != "open":
+        return ""
+    if measured.n < 2:
+        return "a single run has no interval"
+    needed = more_needed(claim, measured)
+    if needed is None:
+        return "more than 10,000 would be needed"
+    reach = "" if within_reach(needed, measured.n) else ", beyond the full profile"
+    return f"about {needed:,} would decide{reach}"
+
+
+def counted(marks: Iterable[str]) -> str:
+    """Marks in a phrase.
+
+    >>> counted(["yes", "open", "no", "yes"])
+    '2 yes, 1 no, 1 open'
+    """
+    found = Counter(marks)
+    return ", ".join(f"{found[m]} {m}" for m in MARKS if found[m])
 
 
 @dataclass(frozen=True)
@@ -60,9 +100,9 @@ class ClaimTable:
     records: tuple[tuple[str, Record | None], ...]
     detail: bool = False
 
-    def _rows(self) -> list[tuple[Claim, dict[str, dict[str, str]]]]:
+    def _rows(self) -> list[tuple[Claim, dict[str, dict]]]:
         return [
-            (claim, {name: _row(claim, record) for name, record in self.records})
+            (claim, {name: verdict_row(claim, record) for name, record in self.records})
             for claim in self.chapter.claims.values()
         ]
 
@@ -73,6 +113,8 @@ class ClaimTable:
             row = {"claim": claim.id}
             for name, found in cells.items():
                 row[name] = found["verdict"]
+                if found["marks"]:
+                    row[name] += f": {counted(found['marks'].values())}"
                 if self.detail:
                     row[f"{name}, measured"] = found["measured"]
             rows.append(row)
@@ -89,6 +131,7 @@ class ClaimTable:
             names=[name for name, _ in self.records],
             rows=self._rows(),
             detail=self.detail,
+            counted=counted,
             provenance=map(provenance_text, kept),
         )
 
@@ -113,8 +156,12 @@ def claim_box(chapter: str, *profile_names: str) -> ClaimTable:
 
 
 def outcome(ledger: Ledger) -> ClaimTable:
-    """A chapter's claims as this run judges them, with the numbers."""
-    return ClaimTable(ledger.chapter, (("this run", ledger.to_record()),), detail=True)
+    """A chapter's claims as this run judges them, with the numbers.
+
+    After `Ledger.save`, those of the record that was saved.
+    """
+    record = ledger.saved or ledger.to_record()
+    return ClaimTable(ledger.chapter, (("this run", record),), detail=True)
 
 
 def minutes(chapter: str, *profile_names: str) -> str:
@@ -145,7 +192,8 @@ def every_claim(profile: str, source: str = "latest") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``chapter``, ``claim``, ``origin``, ``verdict``, ``measured``.
+        Columns ``chapter``, ``claim``, ``origin``, ``evidence``, ``verdict``,
+        ``marks``, ``measured``, ``needed``.
     """
     read = {"latest": latest, "recorded": recorded}[source]
     rows = []
@@ -153,7 +201,8 @@ def every_claim(profile: str, source: str = "latest") -> pd.DataFrame:
         record = read(chapter.key, profile)
         for claim in chapter.claims.values():
             row = {"chapter": chapter.key, "claim": claim.id, "origin": claim.origin}
-            rows.append(row | _row(claim, record))
+            row["evidence"] = claim.evidence
+            rows.append(row | verdict_row(claim, record))
     return pd.DataFrame(rows)
 
 
@@ -175,8 +224,52 @@ class Sentence(str):
         return f"<p>{html.escape(self)}</p>"
 
 
+WHOSE = {
+    "this paper": "claims of the five papers",
+    "another paper": "claims of other papers",
+    "ours": "statements of our own",
+}
+
+
+class Story(str):
+    """Markdown that a notebook shows as prose."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+def story(ledger: Ledger, text: str) -> Story:
+    """Prose whose verdicts are those of this run.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    text : str
+        Markdown. ``{ch1.some_claim}`` becomes the claim's verdict and its id.
+
+    Raises
+    ------
+    ValueError
+        For a claim that the chapter does not have.
+    """
+    record = ledger.to_record()
+
+    def stated(match: re.Match) -> str:
+        if (claim := ledger.chapter.claims.get(match[1])) is None:
+            raise ValueError(f"the text names {match[1]!r}, which is not claimed")
+        return f"{bold(verdict_row(claim, record))} (`{claim.id}`)"
+
+    return Story(re.sub(r"\{(ch\d+\.\w+)\}", stated, text.strip()))
+
+
+def bold(row: dict) -> str:
+    """A verdict in prose, with the count of its marks where they differ."""
+    marks = f": {counted(row['marks'].values())}" if row["marks"] else ""
+    return f"**{row['verdict']}{marks}**"
+
+
 def headline(profile: str, read: Reader = freshest) -> Sentence:
-    """The scoreboard in two sentences: what the papers claim, and what we claim.
+    """The scoreboard in a few sentences: the papers' own claims by what we have read.
 
     Parameters
     ----------
@@ -187,17 +280,64 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
     if profile not in profiles.DECIDING:
         return Sentence(f"{SMOKE_RUN.capitalize()}.")
     rows = pd.DataFrame(
-        {"origin": claim.origin} | _row(claim, read(chapter.key, profile))
+        {"origin": claim.origin, "evidence": claim.evidence}
+        | verdict_row(claim, read(chapter.key, profile))
         for chapter in map(load, chapters())
         for claim in chapter.claims.values()
     )
-    whose = {"paper": "claims of the papers", "tailwise": "statements of our own"}
-    counted = (
-        f"Of {int(sum(rows.origin == origin))} {name}: "
-        f"{counts(rows.verdict[rows.origin == origin])}."
-        for origin, name in whose.items()
+    sentences = []
+    for origin, name in WHOSE.items():
+        of = rows[rows.origin == origin]
+        if of.empty:
+            continue
+        sentences.append(f"Of {len(of)} {name}: {counts(of.verdict)}.")
+        if origin == "this paper":
+            read_in = ", ".join(
+                f"{sum(of.evidence == kind)} {how}"
+                for kind, how in READ_IN.items()
+                if sum(of.evidence == kind)
+            )
+            sentences.append(f"What they claim was read in: {read_in}.")
+    return Sentence(" ".join(sentences))
+
+
+READ_IN = {
+    "text": "the paper's text",
+    "abstract": "the abstract alone",
+    "code": "released code or notebooks",
+    "second-hand": "second-hand text",
+}
+
+
+def by_chance(profile: str, read: Reader = freshest) -> Sentence:
+    """How many marks an interval of 95 % may have got wrong."""
+    marks = [
+        mark(claim, m)
+        for chapter in map(load, chapters())
+        if (record := read(chapter.key, profile))
+        for claim in chapter.claims.values()
+        if not claim.exact
+        for m in record.measurements.get(claim.id, ())
+    ]
+    decided = sum(found != "open" for found in marks)
+    return Sentence(
+        f"Of {len(marks)} parts with repetitions {decided} are decided. An interval of "
+        f"95 % errs on one side 2.5 times in a hundred if an effect is just at its "
+        f"limit, so at most about {round(0.025 * decided)} of these marks would be "
+        "wrong by chance, and fewer where effects are far from it."
     )
-    return Sentence(" ".join(counted))
+
+
+def stays(profile: str) -> Sentence:
+    """How many decided marks fresh seeds leave as they are."""
+    same, total = stability.staying(profile)
+    sets = len(stability.read(profile)["sets"])
+    if not total:
+        return Sentence("No run with fresh seeds is recorded yet.")
+    return Sentence(
+        f"In {sets} runs with fresh seeds, {same:,} of {total:,} repeated marks are "
+        f"those of the record ({same / total:.3f})."
+    )
 
 
 def counts(verdicts: Iterable[str]) -> str:
@@ -205,8 +345,8 @@ def counts(verdicts: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> counts(["reproduced", "partly", "reproduced", "undecided"])
-    '2 reproduced, 1 partly, 1 undecided'
+    >>> counts(["reproduced", "mixed", "reproduced", "undecided"])
+    '2 reproduced, 1 mixed, 1 undecided'
     """
     found = Counter(verdicts)
     return ", ".join(f"{found[v]} {v}" for v in VERDICTS if found[v])

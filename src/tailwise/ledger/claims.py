@@ -4,7 +4,8 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
@@ -13,19 +14,31 @@ import yaml
 from tailwise import profiles
 from tailwise.files import PACKAGE, checkout, write_whole
 from tailwise.ledger import provenance
-from tailwise.metrics import KINDS, Estimate, decide, half_width
+from tailwise.metrics import (
+    KINDS,
+    Estimate,
+    chance_to_stay,
+    decide,
+    half_width,
+    repetitions,
+)
 
 SMOKE_RUN = "smoke run, not a verdict"
 VERDICTS = (
     "reproduced",
-    "partly",
+    "mixed",
     "not reproduced",
     "undecided",
     "not testable here",
     "not recorded yet",
     SMOKE_RUN,
 )
-JUDGED = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
+MARKS = ("yes", "no", "open")
+ALIKE = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
+ORIGINS = ("this paper", "another paper", "ours")
+EVIDENCE = ("text", "abstract", "code", "second-hand")
+CHANCE = 0.9  # of a fresh run of the same size to mark alike; less leaves a part open
+SCHEMA = 2  # of records: 2 knows marks and exact quantities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +52,7 @@ class Claim:
     says : str
         The claim in our words.
     where : str
-        Where the paper makes it, or "ours".
+        Where the paper makes it or, for ours, where it is derived.
     metric : str
         The full definition of the number that is recorded.
     kind : {"at least", "at most", "agreement"}
@@ -47,15 +60,32 @@ class Claim:
         whose absolute value must not exceed `bound`.
     bound : float
         The minimum effect, or the tolerance of an agreement.
-    seeds : int
-        Fewer repetitions than this leave the claim undecided.
-    profile : str
-        The smallest profile that can test it.
-    origin : {"paper", "tailwise"}
-    parts : tuple of str
-        Names of the parts of a claim with several; empty for a plain one.
+    origin : {"this paper", "another paper", "ours"}
+    evidence : {"text", "abstract", "code", "second-hand"} or ""
+        What the statement was read in; empty for ours.
+    source : str
+        The other paper, for a claim of one.
+    credit : str
+        Who published the idea, for one of ours that is not new.
+    paper_value : str
+        The paper's own number with its unit, where we know one.
     deviations : str
         What we do differently from the paper.
+    repetition : str
+        What one repetition is, such as "seed", "network" or "split".
+    paired : bool
+        Whether the number is a difference within each repetition.
+    exact : bool
+        A closed form or algebra, which has no spread and needs no repetition.
+    seeds : int
+        Fewer repetitions than this leave a part open.
+    profile : str
+        The smallest profile that can test it.
+    parts : tuple of str
+        Names of the parts of a claim with several; empty for a plain one.
+    changed : tuple of mappings
+        ``date``, ``what`` and ``why``, where bound, kind or metric changed after a
+        record had been seen.
     """
 
     id: str
@@ -64,17 +94,29 @@ class Claim:
     metric: str
     kind: str
     bound: float
+    origin: str = "this paper"
+    evidence: str = ""
+    source: str = ""
+    credit: str = ""
+    paper_value: str = ""
+    deviations: str = ""
+    repetition: str = ""
+    paired: bool = False
+    exact: bool = False
     seeds: int = 1
     profile: str = "laptop"
-    origin: str = "paper"
     parts: tuple[str, ...] = ()
-    deviations: str = ""
+    changed: tuple[Mapping[str, str], ...] = ()
 
     @property
     def needs(self) -> str:
         """What must hold of its number, such as "accuracy: needs ≥ 0.01"."""
         sign = {"at least": "≥ ", "at most": "≤ ", "agreement": "within ±"}
         return f"{self.metric}: needs {sign[self.kind]}{self.bound:g}"
+
+    @property
+    def is_ours(self) -> bool:
+        return self.origin == "ours"
 
 
 @dataclass(frozen=True)
@@ -100,19 +142,29 @@ class Measurement:
 
     @property
     def half(self) -> float:
-        """Half of the interval, see `tailwise.metrics.half_width`."""
-        return half_width(self.stderr)
+        """Half of the 95 % interval; 0 of a number without a spread."""
+        return float(half_width(self.stderr, self.n)) if self.stderr else 0.0
+
+    @property
+    def sd(self) -> float:
+        """Of one repetition."""
+        return self.stderr * math.sqrt(self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What one run of a chapter measured."""
+    """What one run of a chapter measured.
+
+    `stated` holds what each claim's number had to be when it was measured.
+    """
 
     chapter: str
     profile: str
     provenance: dict
     measurements: dict[str, tuple[Measurement, ...]]
     verdicts: dict[str, str]
+    stated: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
 
 
 def book_dir() -> Path:
@@ -135,21 +187,39 @@ def chapters() -> list[str]:
 
 def _claim(entry: dict) -> Claim:
     try:
-        claim = Claim(**entry | {"parts": tuple(entry.get("parts", ()))})
+        tuples = {name: tuple(entry.get(name, ())) for name in ("parts", "changed")}
+        claim = Claim(**entry | tuples)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"claim {entry!r}: {error}") from None
-    if not isinstance(claim.bound, int | float):  # YAML reads 1e-2 as text
-        raise ValueError(f"claim {claim.id!r}: bound {claim.bound!r} is not a number")
-    if claim.kind not in KINDS:
-        raise ValueError(f"claim {claim.id!r}: kind {claim.kind!r} is not in {KINDS}")
-    if claim.profile not in profiles.DECIDING:
-        raise ValueError(
-            f"claim {claim.id!r}: profile {claim.profile!r} is not in "
-            f"{profiles.DECIDING}"
-        )
-    if claim.origin not in ("paper", "tailwise"):
-        raise ValueError(f"claim {claim.id!r}: origin {claim.origin!r} is unknown")
+    if fault := _fault(claim):
+        raise ValueError(f"claim {claim.id!r}: {fault}")
     return claim
+
+
+def _fault(claim: Claim) -> str | None:
+    """What is wrong with a claim, in a sentence, or None."""
+    for name, known in (
+        ("kind", KINDS),
+        ("profile", profiles.DECIDING),
+        ("origin", ORIGINS),
+        ("evidence", ("",) if claim.is_ours else EVIDENCE),
+    ):
+        if (value := getattr(claim, name)) not in known:
+            return f"{name} {value!r} is not in {known}"
+    if not isinstance(claim.bound, int | float):  # YAML reads 1e-2 as text
+        return f"bound {claim.bound!r} is not a number"
+    if not isinstance(claim.seeds, int):
+        return f"seeds {claim.seeds!r} is not a whole number"
+    if not claim.where:
+        return "where is empty: name the place in the paper, or where it is derived"
+    if bool(claim.source) != (claim.origin == "another paper"):
+        return f"source is {claim.source!r}: a claim of another paper names it"
+    if claim.exact == bool(claim.repetition):
+        return "expected either exact: true or what a repetition is"
+    for change in claim.changed:
+        if missing := {"date", "what", "why"} - set(change):
+            return f"a change lacks {', '.join(sorted(missing))}"
+    return None
 
 
 def load(chapter: str) -> Chapter:
@@ -175,13 +245,60 @@ def load(chapter: str) -> Chapter:
     return found
 
 
-def _judge(claim: Claim, measured: Measurement) -> str:
-    if measured.n < claim.seeds:
-        return "undecided"
-    return JUDGED[decide(measured.value, measured.half, claim.bound, claim.kind)]
+def distance(claim: Claim, measured: Measurement, scale: float = 1.0) -> float:
+    """How far an effect is on the good side of its bound; negative on the other.
+
+    `scale` multiplies the bound, to see what another one would say.
+    """
+    bound = scale * claim.bound
+    if claim.kind == "agreement":
+        return bound - abs(measured.value)
+    return (
+        measured.value - bound if claim.kind == "at least" else bound - measured.value
+    )
 
 
-def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> str:
+def mark(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
+    """Whether a part holds, as far as its repetitions tell: "yes", "no" or "open".
+
+    "open" where the 95 % interval covers the bound, where a fresh run of the same size
+    would mark alike less than nine times in ten (`metrics.chance_to_stay`), where there
+    were fewer repetitions than the claim asks for, or a single one, and where the
+    number is not finite. An exact quantity needs no repetition.
+    """
+    bound = scale * claim.bound
+    if claim.exact:
+        return decide(measured.value, 0.0, bound, claim.kind)
+    if measured.n < max(2, claim.seeds):
+        return "open"
+    far = distance(claim, measured, scale)
+    if chance_to_stay(far, measured.stderr, measured.n) < CHANCE:
+        return "open"
+    return decide(measured.value, measured.half, bound, claim.kind)
+
+
+def more_needed(claim: Claim, measured: Measurement) -> int | None:
+    """Repetitions with which an open part would be decided, if the effect is as seen.
+
+    None for a part that is decided or exact, and where ten thousand would not do.
+    """
+    if claim.exact or mark(claim, measured) != "open":
+        return None
+    found = repetitions(distance(claim, measured), measured.sd, CHANCE)
+    return found and max(found, claim.seeds)
+
+
+def within_reach(needed: int, n: int) -> bool:
+    """Whether the full profile affords so many repetitions, where a run had `n`."""
+    return needed <= max(20, 4 * n)
+
+
+def verdict(
+    claim: Claim,
+    measured: tuple[Measurement, ...],
+    profile: str,
+    scale: float = 1.0,
+) -> str:
     """Compute a claim's verdict from what was measured; the only place that does.
 
     Parameters
@@ -191,21 +308,23 @@ def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> st
         One, or one for each of the claim's parts.
     profile : str
         The profile of the run.
+    scale : float
+        Multiplies the bound.
 
     Returns
     -------
     str
-        One of `VERDICTS`. "undecided" when the interval of two standard errors
-        covers the bound, when there were fewer repetitions than the claim asks for,
-        or when the number is not finite. A smoke run is too small to decide anything.
+        One of `VERDICTS`: "reproduced" or "not reproduced" where all marks agree,
+        "undecided" where none is decided, and "mixed" otherwise.
+        A smoke run is too small to decide anything.
 
     Examples
     --------
     >>> about = dict(says="gain", where="ours", metric="accuracy gain")
     >>> claim = Claim(id="ch0.x", kind="at least", bound=0.01, **about)
-    >>> verdict(claim, (Measurement(0.05, 0.01),), "laptop")
+    >>> verdict(claim, (Measurement(0.05, 0.005, 9),), "laptop")
     'reproduced'
-    >>> verdict(claim, (Measurement(0.02, 0.01),), "laptop")
+    >>> verdict(claim, (Measurement(0.02, 0.01, 9),), "laptop")
     'undecided'
     """
     if profile not in profiles.PROFILES:
@@ -218,10 +337,8 @@ def verdict(claim: Claim, measured: tuple[Measurement, ...], profile: str) -> st
     missing = set(claim.parts or (None,)) - {m.part for m in measured}
     if missing:
         return "not recorded yet"
-    each = {_judge(claim, m) for m in measured}
-    if len(each) == 1:
-        return each.pop()
-    return "undecided" if "undecided" in each else "partly"
+    marks = {mark(claim, m, scale) for m in measured}
+    return ALIKE[marks.pop()] if len(marks) == 1 else "mixed"
 
 
 class Ledger:
@@ -240,6 +357,7 @@ class Ledger:
         self.profile = profile or profiles.current()
         self._stopwatch = provenance.Stopwatch()
         self._measured: dict[str, dict[str | None, Measurement]] = {}
+        self.saved: Record | None = None
 
     def record(
         self,
@@ -268,8 +386,9 @@ class Ledger:
         Raises
         ------
         ValueError
-            For an unknown id or part, or a standard error that is not ≥ 0. A smoke run
-            may have divided by zero: there NaN is kept.
+            For an unknown id or part, a standard error below zero, or a number of
+            repetitions that is not a whole one.
+            A smoke run may have divided by zero: there NaN is kept.
         """
         claim = self.chapter.claims.get(id)
         if claim is None:
@@ -278,10 +397,13 @@ class Ledger:
         if part not in (claim.parts or (None,)):
             raise ValueError(f"claim {id!r} has parts {claim.parts}, got {part!r}")
         if isinstance(value, Estimate):
-            value, stderr, n = value.mean, value.stderr, n or value.n
+            stderr, n, value = float(value.stderr), n or value.n, float(value.mean)
         if stderr < 0 or (math.isnan(stderr) and self.profile.decides):
             raise ValueError(f"stderr of {id!r} is {stderr}: expected a number ≥ 0")
-        entry = Measurement(float(value), float(stderr), int(n or 1), part)
+        n = 1 if n is None else n
+        if not (isinstance(n, Integral) and n >= 1):
+            raise ValueError(f"n of {id!r} is {n!r}: expected a whole number ≥ 1")
+        entry = Measurement(float(value), float(stderr), int(n), part)
         self._measured.setdefault(id, {})[part] = entry
         return verdict(claim, self._of(id), self.profile.name)
 
@@ -324,6 +446,7 @@ class Ledger:
                 id: verdict(c, self._of(id), self.profile.name)
                 for id, c in claims.items()
             },
+            stated={id: claim.needs for id, claim in claims.items()},
         )
 
     def save(self) -> "Record":
@@ -331,12 +454,19 @@ class Ledger:
 
         Raises
         ------
+        ValueError
+            If a claim was entered without one of its parts.
         OSError
             If the results folder cannot be written; nothing is left half-written.
         """
+        for id, entered in self._measured.items():
+            parts = self.chapter.claims[id].parts or (None,)
+            if missing := [part for part in parts if part not in entered]:
+                raise ValueError(f"claim {id!r} was entered without {missing}")
         record = self.to_record()
         folder = results_dir(self.profile.name)
         write_whole(folder / f"{self.chapter.key}.json", dumps(record))
+        self.saved = record
         return record
 
 
@@ -351,19 +481,26 @@ def read_record(path: Path) -> Record | None:
     Raises
     ------
     ValueError
-        If the file is not a record; the message names it.
+        If the file is not a record, or one of another schema; the message names it.
     """
     if not path.is_file():
         return None
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
+        schema = fields.pop("schema", 1)
         measured = {
             id: tuple(Measurement(**entry) for entry in entries)
             for id, entries in fields.pop("measurements").items()
         }
-        return Record(measurements=measured, **fields)
+        found = Record(measurements=measured, **fields)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a record: {error}") from error
+    if schema != SCHEMA:
+        raise ValueError(
+            f"{path} is a record of schema {schema}, expected {SCHEMA}: run the chapter"
+            " again"
+        )
+    return found
 
 
 def recorded(chapter: str, profile: str) -> Record | None:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import date
 from functools import cache
 from importlib.metadata import version
 
@@ -17,7 +18,7 @@ from tailwise.profiles import Profile
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
 
@@ -79,13 +80,14 @@ def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
     Returns
     -------
     dict
-        ``versions``, ``python``, ``platform``, ``device``, ``commit``,
+        ``versions``, ``date``, ``python``, ``platform``, ``device``, ``commit``,
         ``source_hash``, ``wall_s`` and ``cpu_s`` (seconds), ``peak_memory_gb``,
         and on a GPU ``peak_gpu_memory_gb``.
     """
     record = {
         "versions": {"tailwise": __version__}
         | {name: version(name) for name in PACKAGES},
+        "date": date.today().isoformat(),
         "python": platform.python_version(),
         "platform": platform.machine(),
         "device": _device_name(profile),

@@ -5,6 +5,8 @@ from math import isnan, nan
 
 import pandas as pd
 
+from tailwise.ledger import stability
+from tailwise.ledger.board import counted, power, verdict_row
 from tailwise.ledger.claims import (
     VERDICTS,
     Chapter,
@@ -14,7 +16,6 @@ from tailwise.ledger.claims import (
     latest,
     load,
     recorded,
-    verdict,
 )
 from tailwise.profiles import DECIDING
 from tailwise.templates import render
@@ -41,7 +42,7 @@ class FullTable:
         -------
         DataFrame
             Columns ``chapter``, ``claim``, ``origin``, ``run``, ``verdict``, ``part``,
-            ``value``, ``low`` and ``high`` (two standard errors below and above),
+            ``value``, ``low`` and ``high`` (the 95 % interval),
             ``n``, ``device``, ``commit``. A claim without any run has one row.
         """
         rows = [
@@ -61,14 +62,20 @@ class FullTable:
         menus = {
             "chapter": {chapter.key: _title(chapter) for chapter, _ in self.boards},
             "verdict": {v: v for v in VERDICTS if v in found},
-            "whose": {"paper": "the paper's", "tailwise": "ours"},
+            "whose": {
+                "this paper": "the paper's",
+                "another paper": "another paper's",
+                "ours": "ours",
+            },
         }
         return render(
             "scoreboard.html",
             __package__,
             menus=menus,
             boards=[_board(*board) for board in self.boards],
+            counted=counted,
             numbers=_numbers,
+            strip=stability.strip,
             title=_title,
         )
 
@@ -87,24 +94,33 @@ def _board(chapter: Chapter, runs: tuple[Run, ...]) -> tuple:
 
 def _runs(claim: Claim, runs: tuple[Run, ...]) -> list[list[dict]]:
     """The rows of one claim by run, without a second run that reads like the first."""
-    empty = {"part": "", "value": nan, "low": nan, "high": nan, "n": 0}
-    kept, shown = [], {}
+    empty = {"part": "", "value": nan, "low": nan, "high": nan, "n": 0, "needed": ""}
+    kept: list[list[dict]] = []
+    shown: dict[str, list | None] = {}
     for name, record in runs:
         measured = record.measurements.get(claim.id, ())
-        shared = {"run": name, "verdict": verdict(claim, measured, record.profile)}
+        row = verdict_row(claim, record)
+        shared = {"run": name, "verdict": row["verdict"], "marks": row["marks"]}
         facts = record.provenance
         where = {"device": facts["device"], "commit": facts["commit"] or ""}
         found = []
         for m in measured:
             about = {"part": m.part or "", "value": m.value, "n": m.n}
             about |= {"low": m.value - m.half, "high": m.value + m.half}
+            about["needed"] = power(claim, m)
             found.append(shared | about | where)
         found = found or [shared | empty | where]
         text = [(row["verdict"], row["part"], _numbers(row)) for row in found]
         if text != shown.setdefault(record.profile, None):
             kept.append(found)
         shown[record.profile] = text
-    nothing = {"run": "", "verdict": "not recorded yet", "device": "", "commit": ""}
+    nothing: dict = {
+        "run": "",
+        "verdict": "not recorded yet",
+        "device": "",
+        "commit": "",
+    }
+    nothing["marks"] = {}
     return kept or [[nothing | empty]]
 
 
@@ -133,18 +149,22 @@ def full_table(profile: str) -> FullTable:
     """
     boards = []
     for chapter in map(load, chapters()):
-        runs = [(name, recorded(chapter.key, name)) for name in DECIDING]
+        runs = [
+            (name, record)
+            for name in DECIDING
+            if (record := recorded(chapter.key, name))
+        ]
         if live := latest(chapter.key, profile):
             runs.append((f"{profile}, this machine", live))
-        boards.append((chapter, tuple(run for run in runs if run[1])))
+        boards.append((chapter, tuple(runs)))
     return FullTable(tuple(boards))
 
 
 def tally(verdicts: list[str]) -> str:
     """Verdicts in a phrase.
 
-    >>> tally(["reproduced", "partly", "reproduced", "not reproduced"])
-    '2 of 4 reproduced, 1 partly, 1 not reproduced'
+    >>> tally(["reproduced", "mixed", "reproduced", "not reproduced"])
+    '2 of 4 reproduced, 1 mixed, 1 not reproduced'
     """
     if set(verdicts) <= {"not recorded yet"}:
         return "not recorded yet"

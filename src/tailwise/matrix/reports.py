@@ -17,7 +17,7 @@ LOW_IS_GOOD = ("ECE", "loss", "loss, calibrated")
 
 
 def mark(gain: Estimate, metric: str) -> str:
-    """Better at two standard errors is "▲", worse is "▼", anything else "·"."""
+    """Better beyond its 95 % interval is "▲", worse is "▼", anything else "·"."""
     sign = -1 if metric in LOW_IS_GOOD else 1
     if decide(gain.mean, gain.half, 0.0, "agreement") != "no":
         return "·"
@@ -129,7 +129,7 @@ def worlds_table(record: Record) -> pd.DataFrame:
 def price_plot(ax: Axes, record: Record, world: str, shown: dict[str, str]) -> Axes:
     """Gain of the worst group against the change in the training mix.
 
-    `shown` maps methods to their short labels; bars are two standard errors.
+    `shown` maps methods to their short labels; bars are 95 % intervals.
     """
     colors, places = list(COLORS.values()), []
     for i, (method, label) in enumerate(shown.items()):

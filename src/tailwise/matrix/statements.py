@@ -5,8 +5,8 @@ A statement is written as code behind its sentence, in one of the forms
     `world · method − other · metric > bound`        a paired difference
     `world · method · metric < bound`                a level
 
-and holds if the mean over seeds lies beyond the bound by two standard errors; with
-``~`` it holds if the bound lies within two standard errors of the mean.
+and holds if the 95 % interval over seeds lies beyond the bound; with
+``~`` it holds if the interval covers the bound.
 """
 
 import math
@@ -44,7 +44,7 @@ class Statement:
         return record.gain(self.world, self.method, self.metric, self.less)
 
     def holds(self, record: Record) -> bool:
-        """Whether the record bears it out at two standard errors."""
+        """Whether the record bears it out."""
         e = self.measured(record)
         off = e.mean - self.bound
         found = decide(off, e.half, 0.0, REFUTED[self.sign])

@@ -32,7 +32,7 @@ def gain_forest(ax: Axes, found: Pilot) -> Axes:
             ax,
             names,
             100 * e.mean[m, order],
-            50 * e.half[m, order],  # `forest` draws two of what it is given
+            100 * e.half[m, order],
             color=color,
             marker=marker,
             label=name,

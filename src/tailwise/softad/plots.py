@@ -58,7 +58,7 @@ def weight_curves(axes: Sequence[Axes], losses: Tensor, rules: dict) -> Sequence
 def differences(
     ax: Axes, results: dict[str, Result], labels: Sequence[str], number: str, *, log
 ) -> Axes:
-    """Paired differences to ERM with two standard errors, one marker a model."""
+    """Paired differences to ERM with 95 % intervals, one marker a model."""
     for k, (name, result) in enumerate(results.items()):
         found = [difference(result, label, number, log=log) for label in labels]
         color, marker = LOOKS[k]
@@ -66,7 +66,7 @@ def differences(
             ax,
             list(labels),
             [e.mean for e in found],
-            [e.stderr for e in found],
+            [e.half for e in found],
             color=COLORS[color],
             marker=marker,
             label=name,
@@ -89,7 +89,7 @@ def calibration(ax: Axes, result: Result, labels: Sequence[str]) -> Axes:
             ax,
             list(labels),
             [e.mean for e in found],
-            [e.stderr for e in found],
+            [e.half for e in found],
             color=COLORS[color],
             marker=marker,
             label=word,
@@ -108,7 +108,7 @@ def by_severity(ax: Axes, result: Result, labels: Sequence[str]) -> Axes:
         found = each[:, result.labels.index(label)] - erm
         e = estimate(found.numpy())
         style = dict(label=label, color=COLORS[color], marker=marker, ls=line)
-        band(ax, np.arange(6), e.mean, e.stderr, **style)
+        band(ax, np.arange(6), e.mean, e.half, **style)
     ax.axhline(0, color=INK, lw=1)
     ax.set(xlabel="severity", ylabel="accuracy, less ERM")
     ax.set_title(f"{result.architecture}, trained on {result.law}", fontsize=10)
@@ -126,6 +126,6 @@ def drift(ax: Axes, result: Result, labels: Sequence[str], number: str) -> Axes:
         found = getattr(view, number).masked_fill(result.diverged[:, k], np.nan)
         e = estimate(found.numpy(), axis=1)
         style = dict(label=label, color=COLORS[color], marker=marker, ls=line)
-        band(ax, share[:, 0].numpy(), e.mean, e.stderr, **style)
+        band(ax, share[:, 0].numpy(), e.mean, e.half, **style)
     ax.set(xlabel="share of the reversed law", ylabel=NAMES[number])
     return ax

@@ -134,7 +134,7 @@ def maps(axes: np.ndarray, run: SeedRun, test: Images, methods: Sequence[str]) -
 def threshold_against_dfr(
     ax: Axes, runs: Sequence[SeedRun], methods: Sequence[str], groups: Sequence[str]
 ) -> Axes:
-    """Accuracy of the four groups for a few methods, with two standard errors."""
+    """Accuracy of the four groups for a few methods, with 95 % intervals."""
     for k, method in enumerate(methods):
         color, marker = GROUP_LOOKS[k % 4]
         found = [over_seeds(runs, method, f"group {g}") for g in range(4)]
@@ -161,9 +161,9 @@ def zeros(ax: Axes, worlds: dict[str, Sequence[SeedRun]]) -> Axes:
         each = np.array([run.sparsity.zeros for run in runs])
         R = np.arange(1, each.shape[1] + 1)
         ax.plot(R, each.T, color=COLORS[color], lw=0.8, alpha=0.5, ls="-")
-        stderr = each.std(0, ddof=1) / np.sqrt(len(each))
+        e = estimate(each)
         line = "-" if color == "blue" else "--"
-        band(ax, R, each.mean(0), stderr, label=name, color=COLORS[color], ls=line)
+        band(ax, R, e.mean, e.half, label=name, color=COLORS[color], ls=line)
     ax.xaxis.set_major_locator(mpl.ticker.FixedLocator([1, 5, 10, 15, 20]))
     ax.set(xlabel="heads averaged", ylabel="share of exact zeros", ylim=(0, 1))
     return ax

@@ -148,9 +148,9 @@ def averaging(ax: Axes, rivals: Rivals) -> Axes:
         ),
     ):
         worst = [worst_difference(errors[..., k], nothing) for k in range(n_draws)]
-        mean, se = np.array([(e.mean, e.stderr) for e in worst]).T
+        mean, half = np.array([(e.mean, e.half) for e in worst]).T
         style = dict(label=label, color=COLORS[color], ls=line)
-        band(ax, np.arange(1, n_draws + 1), mean, se, **style)
+        band(ax, np.arange(1, n_draws + 1), mean, half, **style)
     ax.set_ylabel("worst-class error")
     ax.legend()
     ratio_axis(ax, (1, 2, 4, 8, 16, 32)).set_xlabel("heads averaged")
@@ -167,9 +167,10 @@ def ratio_rules(ax: Axes, runs: list[RidgeRun]) -> Axes:
         ("effective dof", "o", "green"),
     )
     rows = np.arange(len(runs))
-    mean, se = np.array([(run.crossing, run.stderr) for run in runs]).T
+    mean = [run.crossing for run in runs]
+    half = [1.96 * run.stderr for run in runs]  # of a bootstrap
     names = [str(run.world) for run in runs]
-    forest(ax, names, mean, se, color=INK, marker="|", label="equalises")
+    forest(ax, names, mean, half, color=INK, marker="|", label="equalises")
     for rule, marker, color in looks:
         ratios = [run.ratios[rule] for run in runs]
         ax.plot(ratios, rows, marker, ls="none", color=COLORS[color], label=rule)
@@ -180,7 +181,7 @@ def ratio_rules(ax: Axes, runs: list[RidgeRun]) -> Axes:
 def ratio_sweep(ax: Axes, result: RuleComparison) -> Axes:
     """Worst-class accuracy against the ratio, with two rules marked."""
     e = estimate(result.sweep.amin(0).cpu())
-    band(ax, result.grid.cpu(), e.mean, e.stderr, color=COLORS["blue"])
+    band(ax, result.grid.cpu(), e.mean, e.half, color=COLORS["blue"])
     for rule, line, color in (
         ("priors", "--", "orange"),
         ("effective dof", "-.", "green"),
@@ -202,7 +203,7 @@ def gains(ax: Axes, results: dict[str, list[RuleComparison]], rules: list[str]) 
             ax,
             rules,
             [100 * e.mean for e in found],
-            [100 * e.stderr for e in found],
+            [100 * e.half for e in found],
             color=COLORS[look[0]],
             marker=look[1],
             label=name,
