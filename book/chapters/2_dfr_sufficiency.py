@@ -15,6 +15,8 @@
 #
 # The paper of this chapter asks whether last-layer retraining is *truly sufficient* (Le, Schlötterer and Seifert, 2023).
 # It tests *deep feature reweighting*, DFR (Kirichenko, Izmailov and Wilson, 2023; see [References](../references.md)).
+#
+# The first run trains 56 small networks, about six minutes on a laptop, and keeps them; later runs take less than two.
 
 # %% [markdown]
 # ## What you will do
@@ -43,6 +45,12 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 ):
     url = "git+https://github.com/owner_not_set/tailwise"
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
+    importlib.invalidate_caches()
+    if not importlib.util.find_spec("tailwise"):
+        raise ImportError(
+            f"pip could not install {url}: its lines above say why. "
+            "Correct the address in this cell and run it again."
+        )
 
 # %%
 import matplotlib.pyplot as plt

@@ -13,6 +13,12 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 ):
     url = "git+https://github.com/owner_not_set/tailwise"
     get_ipython().run_line_magic("pip", f"install -q --no-deps {url}")
+    importlib.invalidate_caches()
+    if not importlib.util.find_spec("tailwise"):
+        raise ImportError(
+            f"pip could not install {url}: its lines above say why. "
+            "Correct the address in this cell and run it again."
+        )
 
 # %%
 import matplotlib.pyplot as plt

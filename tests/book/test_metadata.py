@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -289,6 +290,26 @@ def test_a_notebook_installs_the_package_in_colab_only(py):
 def test_a_harmful_install_cell_is_caught(monkeypatch, old, new, fault):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert install_faults(GOOD.replace(old, new)) == ([fault] if fault else [])
+
+
+def test_a_failed_installation_says_what_to_do(monkeypatch):
+    """Not only that there is no module of that name, one cell later."""
+    calls = []
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    shell = {"get_ipython": lambda: SimpleNamespace(run_line_magic=pip)}
+
+    def pip(*line):
+        calls.append(line)
+
+    cell = install_cell(NOTEBOOKS[0])
+    with pytest.raises(ImportError, match="could not install git.*Correct the address"):
+        exec(cell, shell)
+    assert len(calls) == 1
+
+
+def test_every_notebook_installs_alike():
+    assert len({install_cell(py) for py in NOTEBOOKS}) == 1
 
 
 def test_an_installed_package_is_left_alone(monkeypatch):
