@@ -538,7 +538,7 @@ for name in ("full", "paper"):
 # The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
 # "±" is half of the 95 % interval over repetitions, by Student's t.
 
-# %%
+# %% tags=["outcome"]
 record = ledger.save()
 board.outcome(ledger)
 
