@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Solutions to chapter 1
 #
-# Each solution is a cell that checks itself.
+# Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 1](../chapters/1_loss_weighting.ipynb#exercises).
 
 # %% tags=["hide-input"]
@@ -46,11 +46,15 @@ rng = np.random.default_rng(0)
 prior = rng.uniform(0.01, 0.5, 1000)
 delta = rng.uniform(0, 2 * prior)
 offset = delta * (1 - 2 * prior) / (prior * (2 * prior - delta))
+print("the two forms agree at 1,000 random points")
+
+# %% tags=["exercise-check"]
+# May help: weighting.equal_error_ratio
+# Checks read: delta, offset, prior
 np.testing.assert_allclose(
     weighting.equal_error_ratio(prior, delta),
     (1 - prior) / prior + offset,
 )
-print("the two forms agree at 1,000 random points")
 
 # %% [markdown]
 # ## 2 · The same limit, and a factor in samples
@@ -70,9 +74,13 @@ weighted = weighting.class_errors(rho, 0.2, 0.2, 1.0)[0]
 balanced = weighting.class_errors(1.0, 0.5, 0.2 / n_by_weighting, 1.0)[
     0
 ]
-np.testing.assert_allclose(weighted, balanced)
 downsampled = weighting.downsampled_error(0.2, 0.2, 1.0)
 print(f"weighted {weighted:.4f}, downsampled {downsampled:.4f}")
+
+# %% tags=["exercise-check"]
+# May help: weighting.class_errors, weighting.downsampled_error
+# Checks read: balanced, weighted
+np.testing.assert_allclose(weighted, balanced)
 
 # %% [markdown]
 # ## 3 · Where the equal-error ratio stops being the best
@@ -92,6 +100,10 @@ def slope(s, step=1e-4):
 
 found = brentq(slope, 1.0, 3.0)
 print(f"formula s = {bound:.4f}, from the curve s = {found:.4f}")
+
+# %% tags=["exercise-check"]
+# May help: weighting.class_errors
+# Checks read: bound, found
 assert abs(bound - found) < 1e-3
 
 # %% [markdown]
@@ -117,6 +129,11 @@ for name, score in scores.items():
     rare, common = simulation.exact_errors(coef, moved, 1.0)
     gaps[name] = estimate(rare - common)
     print(f"{name}: rare {rare.mean():.3f}, common {common.mean():.3f}")
+
+# %% tags=["exercise-check"]
+# May help: weighting.leave_one_out_scores, simulation.draw
+# May help: weighting.balancing_threshold, simulation.exact_errors
+# Checks read: gaps
 assert gaps["in-sample"].mean > 5 * abs(gaps["leave-one-out"].mean)
 
 # %% [markdown]
@@ -162,6 +179,12 @@ ax.set(xlabel="spread of the rare class", ylabel="ratio")
 ax.legend()
 print(f"rule {rule:.1f}; equalising", found[:, 0].round(1))
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: solve_ratio_heads, simulation.bootstrap_crossing
+# Checks read: found, rule
+assert (np.diff(found[:, 0]) > 0).all()
+assert found[0, 0] < rule < found[-1, 0]
 
 # %% [markdown]
 # Equal spread is the assumption that the rule cannot do without.

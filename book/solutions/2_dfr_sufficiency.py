@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Solutions to chapter 2
 #
-# Each solution is a cell that checks itself.
+# Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 2](../chapters/2_dfr_sufficiency.ipynb#exercises).
 
 # %% tags=["hide-input"]
@@ -119,10 +119,13 @@ ax.legend()
 print(f"one head {zeros[:, 0].mean():.2f}, {R[-1]} heads", end=" ")
 print(f"{zeros[:, -1].mean():.2f}, if independent", end=" ")
 print(f"{independent[:, -1].mean():.2f} (birds, {NETWORKS})")
+plt.show()
+
+# %% tags=["exercise-check"]
+# Checks read: independent, zeros
 if P.decides:
     assert (zeros[:, -1] < zeros[:, 0]).all()
     assert (zeros[:, -1] > 2 * independent[:, -1]).all()
-plt.show()
 
 # %% [markdown]
 # Thin lines are single networks, thick lines their mean.
@@ -163,6 +166,10 @@ change = np.array(l2_worst) - dfr_worst
 print("worst group of birds,", NETWORKS)
 print("l1", dfr_worst.round(3), " l2", np.round(l2_worst, 3))
 print(f"l2 minus l1: {estimate(change)}")
+
+# %% tags=["exercise-check"]
+# May help: DeepFeatureReweighting, study.Head, estimate
+# Checks read: change
 if P.decides:
     assert (abs(change) < 0.1 * (dfr_worst - erm_worst)).all()
 
@@ -228,11 +235,15 @@ counts = birds[0].splits.hold.group.bincount().tolist()
 print(f"as trained, groups of {counts}: {hold}")
 few = (mean[0] - erm_worst.mean()) / (mean[-1] - erm_worst.mean())
 print(f"ten per group give {few:.0%} of the gain (birds, {NETWORKS})")
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: balanced_rows, study.refitted, estimate, plots.band
+# Checks read: few, hold, mean, stderr
 if P.decides:
     assert mean[-1] - mean[0] > 4 * np.hypot(stderr[0], stderr[-1])
     assert few > 0.5
     assert mean[-1] - hold.mean > 4 * np.hypot(hold.stderr, stderr[-1])
-plt.show()
 
 # %% [markdown]
 # Most of the gain is there with ten images per group; the rest comes slowly.
@@ -287,6 +298,9 @@ for split in true:
     groups = getattr(birds[0].splits, split).group
     print(f"images in the groups of {split}:", end=" ")
     print(groups.bincount().tolist())
+
+# %% tags=["exercise-check"]
+# Checks read: left
 if P.decides:
     assert (left["val", "permuted"] > 0.8).all()
     assert (left["val", "classes only"] > 0.8).all()
@@ -363,12 +377,16 @@ ax.legend()
 print(f"(birds, mean over {NETWORKS})")
 gaps = np.array(gaps)
 print("raw: gap between backgrounds by class\n", gaps.round(2))
-np.testing.assert_allclose(gaps.sum(1), 0, atol=1e-8)  # rounding
 order = np.array([n[:, :2] for n in number.values()])[[0, 1, 3]]
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: study.own_head, study.Head, study.moved, study.report
+# Checks read: gaps, order
+np.testing.assert_allclose(gaps.sum(1), 0, atol=1e-8)  # rounding
 if P.decides:
     assert (np.diff(order[..., 0], axis=0) > 0).all()
     assert (np.diff(order[..., 1], axis=0) < 0).all()
-plt.show()
 
 # %% [markdown]
 # Erasing helps a good deal without any training, but it stays behind DFR in the worst group and in flips.
@@ -406,9 +424,6 @@ for groups in (3, 4):
     ]
     text = ", ".join(f"{w:.2f}" for w in found[groups])
     print(f"{groups} groups, weight of the patch as C grows: {text}")
-assert found[3][0] < 0
-assert (np.diff(found[3]) < -1).all()
-np.testing.assert_allclose(found[4], 0, atol=1e-6)
 
 # %%
 sets = ("train", "val", "val_pasted", "test_swapped")
@@ -440,8 +455,16 @@ for seed, world in zip(SEEDS, skin):
 print(f"change of the score by a patch (skin, {NETWORKS})")
 for name, each in effects.items():
     print(f"{name:<17}", "   ".join(str(e) for e in each))
-for three, four in zip(effects["DFR"], effects["DFR, pasted group"]):
-    if P.decides:
+
+# %% tags=["exercise-check"]
+# May help: study.joined, study.refitted, study.own_head, estimate
+# Checks read: effects, found
+assert found[3][0] < 0
+assert (np.diff(found[3]) < -1).all()
+np.testing.assert_allclose(found[4], 0, atol=1e-6)
+if P.decides:
+    groups = effects["DFR"], effects["DFR, pasted group"]
+    for three, four in zip(*groups):
         assert three.mean < -5 * three.stderr
         assert abs(four.mean) < 0.75 * abs(three.mean)
 

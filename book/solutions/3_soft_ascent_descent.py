@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Solutions to chapter 3
 #
-# Each solution is a cell that checks itself.
+# Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 3](../chapters/3_soft_ascent_descent.ipynb#exercises).
 
 # %% tags=["hide-input"]
@@ -82,23 +82,28 @@ for rule, (name, _) in rules.items():
     ess = f", effective size {size[rule]:5.1f}" if w.min() >= 0 else ""
     print(row + ess)
 soft = weights["softad"]
-assert ((soft < 0) == (losses < tau)).all()
-assert (n * soft < 1).all()
 below = losses * (0.5 * tau / losses.mean())  # mean at half the level
 switched = risk.example_weights(below, "flooding", tau=tau)
+
+x, step = torch.linspace(-9, 9, 181, dtype=torch.float64), 1e-5
+slope = (risk.rho(x + step) - risk.rho(x - step)) / (2 * step)
+error = (slope - risk.rho_slope(x)).abs().max()
+print(f"rho': largest error of the differences {error:.0e}")
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: risk.example_weights, risk.effective_sample_size, risk.rho
+# May help: risk.rho_slope
+# Checks read: error, losses, n, size, soft, switched, tau, weights
+assert ((soft < 0) == (losses < tau)).all()
+assert (n * soft < 1).all()
 assert (weights["flooding"] > 0).all()
 assert (switched < 0).all()
 # Known sizes: (1 - quantile) n, and n / (1 + 2 radius), see solution 3.
 torch.testing.assert_close(size["cvar"].item(), 0.5 * n)
 torch.testing.assert_close(size["chi2_dro"].item(), n / 3)
 assert 1 < size["tilted"] < n
-
-x, step = torch.linspace(-9, 9, 181, dtype=torch.float64), 1e-5
-slope = (risk.rho(x + step) - risk.rho(x - step)) / (2 * step)
-error = (slope - risk.rho_slope(x)).abs().max()
-print(f"rho': largest error of the differences {error:.0e}")
 assert error < 1e-9  # rounding, 1e-15 over a step of 1e-5, is 1e-10
-plt.show()
 
 # %% [markdown]
 # Flooding has one switch for the whole batch, iFlood one hard switch for each example.
@@ -142,9 +147,6 @@ found = minimize_scalar(at, bounds=(0, 2), method="bounded").x
 print(f"level {tau}, lowest at a mean loss of {found:.4f}")
 print(f"formula for the flood level: {(1 - q) * tau:.4f}")
 print(f"weight of every example, ERM = 1: {n * weights[0]:.2f}")
-assert (
-    abs(found - (1 - q) * tau) < 1e-4
-)  # the minimiser's own tolerance
 
 # %% [markdown]
 # The unit test trains for a few steps and looks whether the threshold has moved.
@@ -199,7 +201,6 @@ for name, converted, registered in (
         passed[name] = f"fails: {error}"
     place = f"threshold {loss.threshold.item():.3f}"
     print(f"{name:<21} {place}, test {passed[name]}")
-assert [p == "passes" for p in passed.values()] == [True, False, False]
 
 # %% [markdown]
 # The test says that the threshold moves, not that it moves to the right place.
@@ -218,6 +219,14 @@ for mean, sign in ((2 * tau, 1), (0.25 * tau, -1)):
     )
     print(f", threshold at 0 wants to move by {move:+.2f} lr")
     assert move * sign > 0
+
+# %% tags=["exercise-check"]
+# May help: risk.objective, risk.example_weights, risk.rho
+# May help: corruption.rotated_gaussians
+# Checks read: found, passed, q, tau
+# The minimiser's own tolerance.
+assert abs(found - (1 - q) * tau) < 1e-4
+assert [p == "passes" for p in passed.values()] == [True, False, False]
 
 # %% [markdown]
 # ## 3 · The threshold of chi-square DRO
@@ -276,8 +285,6 @@ for row in batches:
         errors.append(abs(t - best.x) / np.ptp(row.numpy()))
 print(f"{len(errors)} thresholds, closed form against scipy:", end=" ")
 print(f"largest gap {max(errors):.0e} of the range")
-# A minimum can be located to about sqrt(1e-16), flat ones less well.
-assert max(errors) < 1e-5
 
 row = batches[0].sort(descending=True).values
 s = row.numpy()
@@ -290,9 +297,6 @@ weights = risk.example_weights(many, "chi2_dro", radius=radii)
 quantile = 1 - 1 / (1 + 2 * radii)
 cvar = risk.objective(many, "cvar", quantile=quantile)
 size = risk.effective_sample_size(weights)
-torch.testing.assert_close(size, n / (1 + 2 * radii))
-assert (chi2 > cvar - 1e-12).all()  # rounding
-assert (chi2 < s[0]).all()
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
 style = dict(color=COLORS["blue"], label="closed form")
 left.plot(radii, t, **style)
@@ -323,11 +327,21 @@ for r in (0.1, 1, 10, radii[-1].item()):
 at_limit = risk.chi2_threshold(row, limit).item()
 print(f"second largest loss {s[1]:.4f}, largest {s[0]:.4f}")
 print(f"threshold near the limit {t[-1]:.4f}, at it {at_limit:.4f}")
+flat = [dual(place, s, limit) for place in np.linspace(s[1], s[0], 5)]
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: risk.chi2_threshold, risk.objective, risk.example_weights
+# May help: risk.effective_sample_size
+# Checks read: at_limit, chi2, cvar, errors, flat, n, radii, s, size, t
+# A minimum can be located to about sqrt(1e-16), flat ones less well.
+assert max(errors) < 1e-5
+torch.testing.assert_close(size, n / (1 + 2 * radii))
+assert (chi2 > cvar - 1e-12).all()  # rounding
+assert (chi2 < s[0]).all()
 np.testing.assert_allclose(t[-1], s[1], atol=1e-4)
 assert at_limit == s[0]
-flat = [dual(place, s, limit) for place in np.linspace(s[1], s[0], 5)]
 np.testing.assert_allclose(flat, s[0])
-plt.show()
 
 # %% [markdown]
 # A larger radius acts like a larger quantile of CVaR: fewer losses count, and the risk goes to the largest loss.
@@ -394,7 +408,6 @@ methods = [
 ]
 X, y, hard = draw(shares, n_seeds)
 trained = train("plane", X, y, methods, group=hard, **settings)
-assert not trained.diverged.any()
 points = 100 * accuracies(trained.params)
 points = points.view(len(shares), n_seeds, len(methods), 2)
 change = (points[:, :, 1:] - points[:, :, :1]).numpy()
@@ -443,9 +456,14 @@ for name in by_group:
     assert set(shares[1:-1]) <= set(surely(by_point[name], -1))
     assert abs(by_point[name].mean[0]) < 0.1
 gap = by_group["group DRO"].mean - by_group["SharpDRO"].mean
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: corruption.rotated_gaussians, Method, train, plots.band
+# Checks read: gap, halved, trained
+assert not trained.diverged.any()
 assert (gap[2:] < 0).all()
 assert halved < 0.5
-plt.show()
 
 # %% [markdown]
 # By group, both methods win more than they lose while hard points are rare, and lose more than they win when these are common.
@@ -520,13 +538,18 @@ for level in (0.4, 0.65, 0.69, 0.7, 0.75, 1.0):
     assert at_erm > 0.5
 gap = np.abs(accuracy - predicted).max()
 print(f"largest gap from the predicted accuracy: {gap:.3f}")
-assert gap < 0.05
 turned = angle[:, 1:].abs().numpy() > 90
-assert (turned == (levels > guess)).all()
 smallest = levels[spread.mean(0).argmin()]
 print(f"smallest spread at level {smallest}")
-assert abs(smallest - guess) < 0.05
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: Method, train, risk.example_weights
+# May help: corruption.boundary_angle
+# Checks read: gap, guess, levels, smallest, turned
+assert gap < 0.05
+assert (turned == (levels > guess)).all()
+assert abs(smallest - guess) < 0.05
 
 # %% [markdown]
 # The jump is where it was predicted, on every data set.
@@ -667,9 +690,13 @@ for name, (forward, backward) in passes.items():
     moved /= (ends["ERM", 1] - start["weight1"]).norm()
     print(f"{name:<9} {forward:8.0f} {backward:9.0f} {moved:12.2f}")
     assert name == "ERM" or moved > 0.01
+print("by hand and by train: equal after one and after three steps")
+
+# %% tags=["exercise-check"]
+# May help: Method, train, ARCHITECTURES, risk.rho_slope
+# Checks read: passes
 assert passes["SoftAD"] == passes["ERM"] == (1, 1)
 assert passes["SAM"] == passes["SharpDRO"] == (2, 2)
-print("by hand and by train: equal after one and after three steps")
 
 # %% [markdown]
 # SoftAD has no inner loop: where a weight is negative the loss is raised, in the one step that is taken anyway.

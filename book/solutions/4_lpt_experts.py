@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Solutions to chapter 4
 #
-# Each solution is a cell that checks itself.
+# Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 4](../chapters/4_lpt_experts.ipynb#exercises).
 #
 # Most solutions use the linear probes of both experts instead of experts after phase 2.
@@ -305,6 +305,11 @@ print(f"  few {few.mean:+.1f} ± {few.stderr:.1f}", end=", ")
 print(f"many {many.mean:+.1f} ± {many.stderr:.1f}")
 print("A-GCL less margin and noise:")
 print(f"  few {noise.mean:+.1f} ± {noise.stderr:.1f}")
+
+# %% tags=["exercise-check"]
+# May help: asymmetric_loss, phases.phase_one, add_groups
+# May help: phases.phase_two, scores, estimate
+# Checks read: few, many, noise
 if P.decides:
     assert few.mean - 2 * few.stderr > 0
     assert many.mean + 2 * many.stderr < 0
@@ -378,7 +383,6 @@ for name, values in properties.items():
 theirs = normalized_mutual_info_score(
     chosen.flatten(), np.repeat(np.array(properties["case"])[y], 2)
 )
-np.testing.assert_allclose(rows["case"][0], theirs)
 one = indicator(task.test.faces.numpy())
 random = np.stack([rng.permutation(one) for _ in range(n_random)])
 rows["type face"] = (
@@ -412,11 +416,16 @@ for name, (value, null) in rows.items():
     excess[name] = (value - null.mean()) / null.std()
     print(f"{name:<12} {value:9.3f} {null.mean():10.3f}", end="")
     print(f" {excess[name]:12.1f} sd")
-for name in ("case", "base letter"):
-    if P.decides:
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: in_chunks, normalized_mutual_info_score
+# Checks read: excess, rows, theirs
+np.testing.assert_allclose(rows["case"][0], theirs)
+if P.decides:
+    for name in ("case", "base letter"):
         assert rows[name][0] > rows[name][1].max()
         assert excess[name] > max(excess["all marks"], excess["script"])
-plt.show()
 
 # %% [markdown]
 # By case and base letter, most of all: their information is larger than in any of the random exchanges.
@@ -532,8 +541,6 @@ worst = estimate(
 )
 print(f"\nfew, by class less sorted: {worst.mean:+.1f}", end="")
 print(f" ± {worst.stderr:.1f}")
-if P.decides:
-    assert worst.mean + 2 * worst.stderr < 0
 repair = estimate(
     changes["summary", "held_out"][:, 2]
     - changes["summary", "train"][:, 2]
@@ -541,13 +548,19 @@ repair = estimate(
 print(
     f"few, 8 summaries, out of fold less training: {repair.mean:+.1f}"
 )
-if P.decides:
-    assert repair.mean > 0
 for name in kinds:
     change = changes[name, "train"].mean(0)[0]
     if P.decides:
         assert change < min(0, changes[name, "held_out"].mean(0)[0])
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: mixtures.Scorer, mixtures.fit_scorer, mixtures.mix, Settings
+# May help: estimate, plots.band
+# Checks read: repair, worst
+if P.decides:
+    assert worst.mean + 2 * worst.stderr < 0
+    assert repair.mean > 0
 
 # %% [markdown]
 # It is not the number that matters.
@@ -685,24 +698,25 @@ kept = [
 share = np.mean([x.double().mean().item() for x in one])
 print(f"exactly one right: {share:.0%} of images; the plain mean is")
 print(f"right on {np.mean(kept):.0%} of these")
-for e in areas.values():
-    if P.decides:
-        assert e.mean - 2 * e.stderr > 0.5
 for name in judges:
     # Whatever the label, no gain over the mean that two errors support.
     if P.decides:
         assert gains[name].mean[0] - 2 * gains[name].stderr[0] < 0.5
 free = areas["confidence, not trained"].mean
-if P.decides:
-    assert max(e.mean for e in areas.values()) < free + 0.05
-    assert max(e.mean for e in failing.values()) < 0.5
 losses = [
     gains[f"mixture's loss, {on}"].mean[0]
     for on in ("out of fold", "training")
 ]
-if P.decides:
-    assert losses[0] > losses[1]
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: mixtures.summary, mixtures.mix, roc_auc_score, plots.forest
+# Checks read: areas, failing, free, losses
+if P.decides:
+    for e in areas.values():
+        assert 0.5 + 2 * e.stderr < e.mean < free + 0.05
+    assert max(e.mean for e in failing.values()) < 0.5
+    assert losses[0] > losses[1]
 
 # %% [markdown]
 # The weight does tell who is right, whatever the label, but no better than the larger confidence, which needs no training.
@@ -787,9 +801,7 @@ for word in words:
     print(f"{word:<12} {size:>16}  {cells[0]:>16} {cells[1]:>16}")
 drop = {w: (full - lost[w])[has(w)].mean() for w in words}
 known = {w: full_open[has(w)].mean() for w in words}
-assert max(drop, key=drop.get) == "CARON"
 assert min(known, key=known.get) == "HOOK"
-assert max(drop["HOOK"], drop["DOT"]) < 0.02
 drops = {True: [], False: []}
 for word in words:
     for c in has(word).nonzero()[:, 0].tolist():
@@ -802,8 +814,6 @@ for known, found in drops.items():
         f"{e.mean:.1f} ± {e.stderr:.1f}",
     )
 alone, rivalled = estimate(drops[False]), estimate(drops[True])
-if P.decides:
-    assert rivalled.mean - 2 * rivalled.stderr > alone.mean
 
 # %% mystnb={"image": {"alt": "Accuracy against one to twenty pictures of each class. Left, classes with the word: name plus pictures starts above the line of the whole name and rises; pictures alone starts at the line of the name without the word, passes the whole name at two pictures and ends highest. Right, all other classes: both fall slowly from just below the lines of the names."}}
 shots, most = (1, 2, 5, 20), 20
@@ -895,8 +905,16 @@ to_mean = np.mean(
 )
 print(f"cosine of a picture with its name {to_name:.2f}, ", end="")
 print(f"with the mean of others of its class {to_mean:.2f}")
-assert to_mean > to_name
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: glyphs.names, glyphs.draw, estimate
+# Checks read: alone, drop, rivalled, to_mean, to_name
+assert max(drop, key=drop.get) == "CARON"
+assert max(drop["HOOK"], drop["DOT"]) < 0.02
+assert to_mean > to_name
+if P.decides:
+    assert rivalled.mean - 2 * rivalled.stderr > alone.mean
 
 # %% [markdown]
 # A word is missed most where something else fits the rest of the name.
@@ -1044,19 +1062,22 @@ for b, ratio in enumerate(ratios):
     if P.decides:
         assert taus[0] < e.mean[0] <= taus[-1]
     same.append(e.mean[0])
-if P.decides:
-    assert (np.diff(same) < 0).all()
 tau_few, tau_many = (np.diff(centre[:, :-1, i]) for i in (1, 0))
-if P.decides:
-    assert (tau_few > 0).all()
-    assert (tau_many < 0).all()
 tau, above = equivalent(
     np.concatenate([found[0, ratios.index(100), :-1], [row[1:]]])
 )
 print(f"phase 2 on split 0, imbalance 100: tau {tau:.2f}, {above:+.1f}")
-if P.decides:
-    assert above < 1  # a point, about one standard error over images
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: log_priors, phases.dual_rows, phases.dual_loss, fit
+# May help: instance_balanced, class_counts, glyphs.long_tail
+# Checks read: above, same, tau_few, tau_many
+if P.decides:
+    assert (np.diff(same) < 0).all()
+    assert (tau_few > 0).all()
+    assert (tau_many < 0).all()
+    assert above < 1  # a point, about one standard error over images
 
 # %% [markdown]
 # More imbalance moves the whole curve; $\tau$ moves along it.
@@ -1147,24 +1168,26 @@ for name, e in found.items():
     cells = [f"{e.mean[i]:+5.1f} ± {e.stderr[i]:.1f}" for i in (0, 2)]
     print(f"{name:<26}", *cells)
 loss = found["not repaired"]
-if P.decides:
-    assert loss.mean[0] < 0
 scorers = [f"scorer, {inputs}" for inputs in mixtures.INPUTS]
 best = max(found[name].mean[0] for name in scorers)
 for name in fixed:
     if P.decides:
         assert found[name].mean[0] > max(best, loss.mean[0] + 0.5)
 by_class = found["scorer, confidences"]
-if P.decides:
-    assert by_class.mean[2] + 2 * by_class.stderr[2] < 0
 first = estimate(ratio["temperature, training"]).mean
 held = estimate(ratio["temperature, validation"]).mean
-if P.decides:
-    assert first[0] < 1 < held[0]
 for rows in ratio.values():
     if P.decides:
         assert 3 < estimate(rows).mean[2] < 5
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: mixtures.mix, minimize_scalar, plots.forest
+# Checks read: by_class, first, held, loss
+if P.decides:
+    assert loss.mean[0] < 0
+    assert by_class.mean[2] + 2 * by_class.stderr[2] < 0
+    assert first[0] < 1 < held[0]
 
 # %% [markdown]
 # Any of the three temperatures repairs it; the scorers do so less well or less reliably.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Solutions to chapter 5
 #
-# Each solution is a cell that checks itself.
+# Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 5](../chapters/5_ce_geometry.ipynb#exercises).
 #
 # The symbols are those of the chapter.
@@ -89,6 +89,10 @@ tight = nuclear(Z + shift) / nuclear(Z)
 loose = nuclear(Z + shift - v[:, None] * above) / nuclear(Z)
 print(f"nuclear norm of 2,000 with tight margins: {tight.min():.7f}")
 print(f"and with larger ones: {loose.min():.4f} at least; Z has 1")
+
+# %% tags=["exercise-check"]
+# May help: geometry.sel_matrix
+# Checks read: loose, tight
 assert min(tight.min(), loose.min()) > 1
 
 # %% [markdown]
@@ -134,6 +138,11 @@ for i, (name, (r, _)) in enumerate(pair.items()):
     print(f" W {ratio_w[i]:.3f}, H {ratio_h[i]:.3f}")
 factor = ratio_h[0] / ratio_h[1]
 print(f"factor of the embeddings {factor:.2f}, R^(-2 gamma) = {R}")
+
+# %% tags=["exercise-check"]
+# May help: geometry.temperatures, geometry.predicted_grams, train_ufm
+# May help: Config, geometry.step_counts, geometry.blocks
+# Checks read: R, factor, gamma, ratio_w
 # Training stops a little before the limit; the chapter asks for 0.01.
 torch.testing.assert_close(ratio_w[0], ratio_w[1], rtol=0.01, atol=0)
 assert abs(factor / R ** (-2 * gamma) - 1) < 0.01
@@ -179,18 +188,23 @@ print(f"n times the squared length of h: {product.min():.3f}", end="")
 print(f" to {product.max():.3f} of its mean,")
 print(f"cosines of embeddings off by at most {bend:.4f},")
 print(f"cosines of w and h of a class at least {along.min():.5f}")
-assert max(error, bend, 1 - along.min()) < 0.01
-assert (product - 1).abs().max() < 0.02
 
 many = torch.tensor(10 ** rng.uniform(0, 4, (1000, 10)))
 root = geometry.temperatures(many, 0.5)
 W, _ = geometry.predicted_grams(many, root, "ldt")
 worst = geometry.gram_error(W, etf).max()
 print(f"1,000 random counts: at most {worst:.0e} from the ETF")
-assert worst < 1e-9
 m = many[0]
 A = etf @ torch.diag(m) @ etf
 by_hand = (m.mean() - m[:, None] - m) / 10
+
+# %% tags=["exercise-check"]
+# May help: geometry.etf_gram, geometry.gram_error, train_ufm, Config
+# May help: geometry.norms_and_cosines, geometry.temperatures
+# Checks read: A, along, bend, by_hand, error, off, product, worst
+assert max(error, bend, 1 - along.min()) < 0.01
+assert (product - 1).abs().max() < 0.02
+assert worst < 1e-9
 torch.testing.assert_close(A[off], by_hand[off])
 
 # %% [markdown]
@@ -252,8 +266,13 @@ for name, config in study.FIVE.items():
     major, minor = thresholds(config)[[0, -1]].tolist()
     print(f"{name:<14} {major:.1e} {minor:.1e}")
 ce, ldt = (thresholds(study.FIVE[x])[-1] for x in ("CE", "LDT 1/2"))
-torch.testing.assert_close(ce / ldt, n[0].sqrt())
 both = thresholds(study.FIVE["LDT 1/2 + 1/n"])
+
+# %% tags=["exercise-check"]
+# May help: geometry.step_counts, geometry.temperatures, ridge_grams
+# May help: geometry.blocks
+# Checks read: both, ce, ldt, n
+torch.testing.assert_close(ce / ldt, n[0].sqrt())
 torch.testing.assert_close(both, both[:1].expand(10))
 
 # %% [markdown]
@@ -326,6 +345,13 @@ for ax, (name, (R, config)) in zip(axes, tasks.items()):
     assert push.argmin() == 0
 axes[0].set_ylabel("distance of the cosine to its limit")
 axes[0].legend(fontsize=8.5)
+plt.show()
+
+# %% tags=["exercise-check"]
+# May help: geometry.multipliers, geometry.norms_and_cosines, train_ufm
+# May help: Config, geometry.step_counts, geometry.temperatures
+# Checks read: errors
+# By task: of cosines and of products, [stops, starts, 3 pairs].
 # In every start: which of the three pairs is furthest off.
 cosine, product = errors["CDT 1/2, R = 10"]
 assert (cosine[1:].argmax(-1) == 0).all()
@@ -333,7 +359,6 @@ assert (product[1:].argmax(-1) == 0).all()
 cosine, product = errors["CE, R = 100"]
 assert (cosine[1:3].argmax(-1) == 2).all()
 assert (product[1:3].argmax(-1) == 0).all()
-plt.show()
 
 # %% [markdown]
 # For CDT the prediction holds in every start, from 100 steps on.
@@ -412,13 +437,18 @@ half, both = study.FIVE["LDT 1/2"], study.FIVE["LDT 1/2 + 1/n"]
 off = ~torch.eye(10, dtype=torch.bool)
 weight = torch.tensor(with_offsets(half).offset).exp() * n
 rest = torch.tensor(with_offsets(both).offset)
-torch.testing.assert_close(weight[off], weight[0, 1].expand(90))
-torch.testing.assert_close(rest[off], rest[0, 1].expand(90))
 exact = bias(both)
 print(f"LDT 1/2, n times exp(offset): {weight[0, 1]:.3f} for all pairs")
 print(f"LDT 1/2 with weights 1/n: at most {exact.max():.0e}, any ridge")
-assert exact.max() < 1e-8  # Newton's method stops at 1e-9
 plt.show()
+
+# %% tags=["exercise-check"]
+# May help: geometry.multipliers, ridge_grams, geometry.gram_error
+# May help: geometry.step_counts, geometry.temperatures
+# Checks read: exact, off, rest, weight
+torch.testing.assert_close(weight[off], weight[0, 1].expand(90))
+torch.testing.assert_close(rest[off], rest[0, 1].expand(90))
+assert exact.max() < 1e-8  # Newton's method stops at 1e-9
 
 # %% [markdown]
 # The offsets are computed from the limit, so a model with them shows that it can take this shape, not that it finds it.

@@ -1,6 +1,8 @@
 """Exercise notebooks: every task, no solution, and checks that a solution passes."""
 
-import ast
+import builtins
+import re
+import symtable
 
 import jupytext
 import nbformat
@@ -10,7 +12,15 @@ from tools.book.layout import ROOT, Book
 from tools.site import exercises
 
 BOOK = Book(ROOT, "laptop")
-STEMS = [py.stem for py in sorted((BOOK.source / "solutions").glob("*.py"))]
+SOLUTIONS = {
+    py.stem: exercises.split(jupytext.read(py))
+    for py in sorted((BOOK.source / "solutions").glob("*.py"))
+}
+SOLVED = [
+    pytest.param(set_up, cells, id=f"{stem}-{number}")
+    for stem, (set_up, solved) in SOLUTIONS.items()
+    for number, cells in solved.items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,46 +30,64 @@ def made(tmp_path_factory) -> dict:
     return {path.stem: nbformat.read(path, as_version=4) for path in paths}
 
 
-def solutions(stem: str):
-    return jupytext.read(BOOK.source / "solutions" / f"{stem}.py")
+def code(cells: list, checks: bool = False) -> str:
+    """The code of cells without the checks, or that of the checks."""
+    found = [cell for cell in cells if cell.cell_type == "code"]
+    return "\n".join(c.source for c in found if exercises.is_check(c) == checks)
+
+
+def lines(source: str) -> set[str]:
+    """What a cell says, without short lines, which may be equal by chance."""
+    return {line.strip() for line in source.splitlines() if len(line.strip()) > 12}
+
+
+def names(source: str) -> tuple[set[str], set[str]]:
+    """What code binds, and what it reads and does not bind."""
+    found = symtable.symtable(source, "cell", "exec").get_symbols()
+    bound = {symbol.get_name() for symbol in found if symbol.is_local()}
+    return bound, {s.get_name() for s in found} - bound - set(dir(builtins))
+
+
+def listed(word: str, source: str) -> set[str]:
+    """The names that comments list after a word."""
+    found = re.findall(rf"^# {word}: (.+)", source, re.M)
+    return {name for names in found for name in names.split(", ")}
 
 
 def test_every_chapter_with_solutions_has_exercises(made):
-    assert list(made) == STEMS
-    assert STEMS
+    assert list(made) == list(SOLUTIONS)
+    assert SOLUTIONS
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", SOLUTIONS)
 def test_a_notebook_states_every_task_and_gives_no_solution(made, stem):
-    notebook, chapter = made[stem], BOOK.source / "chapters" / f"{stem}.py"
-    nbformat.validate(notebook)
-    text = "\n".join(cell.source for cell in notebook.cells)
-    for task in exercises.tasks(jupytext.read(chapter)).values():
-        assert task in text
-    given, solved = exercises.split(solutions(stem))
-    allowed = "\n".join(cell.source for cell in given)
-    for exercise in solved:
-        lines = {line.strip() for code in exercise.code for line in code.splitlines()}
-        kept = "\n".join(exercises.checks(exercise, exercises_given(given))[0])
-        secret = [line for line in lines if len(line) > 12 and "assert" not in line]
-        leaked = [line for line in secret if line in text]
-        assert not [x for x in leaked if x not in allowed and x not in kept]
+    nbformat.validate(made[stem])
+    set_up, solved = SOLUTIONS[stem]
+    chapter = jupytext.read(BOOK.source / "chapters" / f"{stem}.py")
+    sources = [cell.source for cell in made[stem].cells]
+    given, rest = sources[1 : len(set_up)], sources[len(set_up) :]
+    assert given == [cell.source for cell in set_up[1:]]
+    stated = [text.partition("\n\n")[2] for text in rest[::3]]
+    assert stated == list(exercises.tasks(chapter).values())
+    for stub in rest[1::3]:
+        assert stub.startswith(exercises.STUB)
+        assert names(stub) == (set(), set())
+    for cells in solved.values():
+        leaked = lines(code(cells)) & lines("\n".join(rest))
+        assert leaked <= lines(code(cells, checks=True))
 
 
-def exercises_given(set_up) -> set[str]:
-    code = [cell.source for cell in set_up if cell.cell_type == "code"]
-    return set.union(*(part for cell in code for part in exercises.names(cell)))
-
-
-@pytest.mark.parametrize("stem", STEMS)
-def test_cells_are_valid_python_and_start_empty(made, stem):
-    code = [cell for cell in made[stem].cells if cell.cell_type == "code"]
-    for cell in code:
-        ast.parse(cell.source)
-        assert not cell.outputs
-    stubs = [c for c in code if c.id.endswith("-code")]
-    assert len(stubs) == len(exercises.split(solutions(stem))[1])
-    assert all(cell.source.startswith(exercises.STUB) for cell in stubs)
+@pytest.mark.parametrize(("set_up", "cells"), SOLVED)
+def test_a_solution_ends_with_checks_that_tell_what_they_read(set_up, cells):
+    *others, last = [cell for cell in cells if cell.cell_type == "code"]
+    assert exercises.is_check(last)
+    assert not any(map(exercises.is_check, others))
+    (given, _), (own, _) = names(code(set_up)), names(code(others))
+    read, told = names(last.source)[1], listed("Checks read", last.source)
+    assert read - given <= told <= read & own
+    for name in listed("May help", last.source):
+        assert name.split(".")[0] in given
+        assert name in code(cells) + last.source
 
 
 def test_a_second_run_makes_the_same_files(tmp_path):
@@ -69,72 +97,60 @@ def test_a_second_run_makes_the_same_files(tmp_path):
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
-def test_the_checks_pass_after_the_solution_and_fail_before_it(made):
+def test_the_checks_pass_with_what_they_read_and_fail_before(made):
     """On the first three exercises of chapter 1, which compute for a second."""
-    set_up, solved = exercises.split(solutions("1_loss_weighting"))
-    cells = {cell.id: cell.source for cell in made["1_loss_weighting"].cells}
+    set_up, solved = SOLUTIONS["1_loss_weighting"]
+    rest = made["1_loss_weighting"].cells[len(set_up) :]
     space = {}
-    for cell in set_up:
-        if cell.cell_type == "code":
-            exec(cell.source, space)
-    for exercise in solved[:3]:
-        checks = cells[f"exercise-{exercise.number}-checks"]
-        assert "assert" in checks
+    exec(code(set_up), space)
+    for cells, checks in zip(list(solved.values())[:3], rest[2::3]):
+        assert checks.metadata["tags"] == ["raises-exception"]
         with pytest.raises(NameError):
-            exec(checks, dict(space))
+            exec(checks.source, dict(space))
         own = dict(space)
-        for code in exercise.code:
-            exec(code, own)
-        exec(checks, own)
+        exec(code(cells), own)
+        read = listed("Checks read", code(cells, checks=True))
+        exec(checks.source, space | {name: own[name] for name in read})
 
 
 # The rules, on one exercise that is thrown away.
 
+PAGE = "# %% [markdown]\n# ### Exercises\n#\n# 1. Do it.\n"
+ANSWERS = """\
+# %% [markdown]
+# # Solutions
 
-def checks(*code: str) -> tuple[list[str], list[str]]:
-    return exercises.checks(exercises.Exercise(1, "One", code), {"np", "limit"})
+# %% [markdown]
+# ## 1 · Done
+#
+# In words.
 
+# %%
+x = risk.rho(1)
 
-@pytest.mark.parametrize(
-    ("code", "kept", "contract"),
-    [
-        ("x = 1\nassert x < limit", ["assert x < limit"], ["x"]),
-        ("assert limit > 0", ["assert limit > 0"], []),
-        ("x = 1\nprint(x)", [], []),
-        ("for x in range(3):\n    assert x < limit", [], []),
-        ("def f():\n    return 1\nassert f() < limit", [], []),
-        ("def f():\n    y = 1\nassert y < limit", [], []),
-        ("x = 1\nassert x < 2\nx = 3", [], []),
-        ("x = 1\nassert x < 2\nfor x in range(9):\n    pass", [], []),
-        ("x = [1]\nassert all(y < 2 for y in x)",)
-        + (["assert all(y < 2 for y in x)"], ["x"]),
-        ("x = 1\nnp.testing.assert_allclose(x, 1)",)
-        + (["np.testing.assert_allclose(x, 1)"], ["x"]),
-    ],
-)
-def test_which_checks_are_kept(code, kept, contract):
-    assert checks(code) == (kept, contract)
+# %% tags=["exercise-check"]
+# May help: risk.rho
+# Checks read: x
+# As it should be.
+assert x < 2
+"""
 
 
-def test_the_functions_that_a_solution_calls_are_named():
-    set_up = "import torch\nfrom tailwise import risk\nfrom tailwise.dfr import fit"
-    package = exercises.of_package(set_up)
-    assert package == {"risk", "fit"}
-    code = "a = fit(np.ones(3), risk.weights(3))\nb = risk.weights(fit(a).x.sum())"
-    assert exercises.called(code, package) == ["fit", "risk.weights"]
-    assert exercises.called("np.ones(3)", package) == []
+def make(page: str) -> list[str]:
+    halves = (jupytext.reads(text, fmt="py:percent") for text in (page, ANSWERS))
+    return [cell.source for cell in exercises.make(*halves, "9_nine").cells]
 
 
-def test_a_name_that_a_later_cell_binds_anew_is_no_contract():
-    assert checks("x = 1\nassert x < 2", "x = 3\nassert x > 2") == (
-        ["assert x > 2"],
-        ["x"],
-    )
+def test_the_empty_cell_says_what_the_checks_read():
+    title, *cells = make(PAGE)
+    assert title.startswith("# Exercises to chapter 9\n")
+    assert cells == [
+        "## 1 · Done\n\nDo it.",
+        "# Your code here.\n# May help: risk.rho\n# Checks read: x",
+        "# What must hold:\n# As it should be.\nassert x < 2",
+    ]
 
 
 def test_exercises_that_do_not_match_are_refused():
-    page = "# %% [markdown]\n# ### Exercises\n#\n# 1. Do it.\n# 2. Do that.\n"
-    answers = "# %% [markdown]\n# # Solutions\n\n# %% [markdown]\n# ## 1 · Done\n"
-    halves = (jupytext.reads(text, fmt="py:percent") for text in (page, answers))
     with pytest.raises(ValueError, match=r"states the exercises \[1, 2\].*solve \[1\]"):
-        exercises.make(*halves, "9_nine")
+        make(PAGE + "# 2. Do that.\n")
