@@ -31,7 +31,7 @@ kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=sys.argv[
 place = {"metadata": {"path": str(path.parent)}}
 NotebookClient(notebook, km=kernel, timeout=600, resources=place).execute()
 outputs = [str(o) for c in notebook.cells for o in c.get("outputs", ())]
-print("HEADLINE" if any("claims of the papers" in o for o in outputs) else outputs)
+print("HEADLINE" if any("claims of the five papers" in o for o in outputs) else outputs)
 """
 
 

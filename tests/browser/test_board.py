@@ -21,7 +21,7 @@ def claims() -> list[dict[str, str]]:
     if not BUILT.exists():
         give_up(f"not here: {BUILT} (make html)")
     found = re.findall(
-        r"<tbody id='((ch\d+)\.\w+)' data-verdict='([^']+)' data-origin='(\w+)'",
+        r"<tbody id='((ch\d+)\.\w+)' data-verdict='([^']+)' data-origin='([^']+)'",
         BUILT.read_text("utf-8"),
     )
     keys = ("id", "chapter", "verdict", "origin")

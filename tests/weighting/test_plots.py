@@ -81,7 +81,7 @@ def test_errors_are_theory_as_lines_and_simulation_as_points(page):
         each = [equal_error.class_errors(r, 0.2, 0.2, 1.5)[k] for r in RATIOS]
         np.testing.assert_allclose(curve.get_xydata(), np.stack([RATIOS, each], 1))
         e = estimate(simulated[k][:, ::3])
-        assert_bars(bars, e.mean, e.stderr, 1)
+        assert_bars(bars, e.mean, e.half, 1)
         np.testing.assert_allclose(bars.lines[0].get_xdata(), RATIOS[::3])
         assert same_color(curve.get_color(), bars.lines[0].get_color())
     assert not same_color(curves[0].get_color(), curves[1].get_color())
@@ -177,7 +177,7 @@ def test_averages_are_worst_mean_errors_over_data_sets(page):
         ]
         e = SimpleNamespace(
             mean=np.array([x.mean for x in each]),
-            stderr=np.array([x.stderr for x in each]),
+            half=np.array([x.half for x in each]),
         )
         assert_band(line, area, np.arange(1, 6), e)
     assert len({line.get_linestyle() for line in ax.lines}) == 3
@@ -206,7 +206,7 @@ def test_rules_stand_beside_the_ratio_that_equalises(page):
     assert labels == [str(world) for world in worlds]
     (bars,) = ax.containers
     assert bars.get_label() == "equalises"
-    assert_bars(bars, [4, 5], [0.1, 1.1], 0)
+    assert_bars(bars, [4, 5], [1.96 * 0.1, 1.96 * 1.1], 0)
     shown = {line.get_label(): line for line in ax.lines if line.get_label() in RULED}
     assert set(legend(ax)) == {*RULED, "equalises"}
     for rule, marker in RULED.items():
@@ -245,15 +245,16 @@ def test_gains_are_over_the_priors_with_a_marker_a_pair(page):
     assert legend(ax) == list(results)
     assert [text.get_text() for text in ax.get_yticklabels()] == rules
     for container, runs in zip(ax.containers, results.values(), strict=True):
-        mean, stderr = [], []
+        mean, half = [], []
         for rule in rules:
             each = []
             for run in runs:
                 both = [run.accuracy[name].numpy().min(0) for name in (rule, "priors")]
                 each.append(100 * np.nanmean(both[0] - both[1]))
             mean.append(np.mean(each))
-            stderr.append(np.std(each, ddof=1) / 2)
-        assert_bars(container, mean, stderr, 0)
+            # The quantile of Student's t with three degrees of freedom.
+            half.append(3.18244630528 * np.std(each, ddof=1) / 2)
+        assert_bars(container, mean, half, 0)
     rows = np.array([container.lines[0].get_ydata() for container in ax.containers])
     np.testing.assert_allclose(rows.mean(0), [0, 1, 2], atol=1e-12)
     assert (np.diff(rows, axis=0) > 0).all()
