@@ -296,7 +296,13 @@ def test_torchvision_has_these_weights_for_this_size(name):
 # The command
 
 SHARED = dict(
-    where="w", says="s", metric="m", kind="at least", bound=0.0, evidence="text"
+    where="w",
+    says="s",
+    metric="m",
+    kind="at least",
+    bound=0.0,
+    evidence="text",
+    repetition="a seed",
 )
 BOOK = {
     "title": "T",
