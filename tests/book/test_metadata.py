@@ -133,17 +133,45 @@ def test_a_pin_out_of_range_is_caught(project_copy):
     ]
 
 
-def test_the_wheel_carries_claims_records_and_templates(tmp_path):
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    inside = set(zipfile.ZipFile(wheel).namelist())
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_carries_claims_records_and_templates(wheel):
+    inside = set(wheel.namelist())
     for folder in ("claims", "results"):
         for path in (ROOT / "book" / folder).rglob("ch*.*"):
             below = path.relative_to(ROOT / "book").as_posix()
             assert f"tailwise/_book/{below}" in inside
     assert any(name.startswith("tailwise/data/assets/") for name in inside)
     assert "tailwise/ledger/templates/claims.html" in inside
+
+
+def test_the_wheel_carries_every_licence(wheel):
+    inside = {name.partition("/licenses/")[2] for name in wheel.namelist()}
+    notices = (ROOT / "src").rglob("NOTICE*")
+    assert inside >= {path.relative_to(ROOT).as_posix() for path in notices}
+    assert "LICENSE" in inside
+
+
+def test_the_wheels_description_links_to_what_is_there(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+    described = wheel.read(name).decode("utf-8")
+    targets = re.findall(r"\]\(([^)]*)\)", described)
+    own = f"https://github.com/{repository(ROOT)}/"
+    paths = [
+        target.removeprefix(own).split("/", 2)[2]
+        for target in targets
+        if target.startswith(own)
+    ]
+    assert all(target.startswith("https://") for target in targets)
+    assert "book/how_to_run.md" in paths
+    assert all((ROOT / path).exists() for path in paths)
 
 
 # Version

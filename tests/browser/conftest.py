@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import pytest
 from built import give_up
 from looks import launch_args
-from playwright.sync_api import sync_playwright
 
 
 # Not pytest-playwright's: it lasts for the session, and so does its event loop, beside
@@ -13,8 +12,11 @@ from playwright.sync_api import sync_playwright
 @pytest.fixture(scope="module")
 def browser():
     try:
+        import axe_playwright_python  # noqa: F401  what `looks` needs later
+        from playwright.sync_api import sync_playwright
+
         arguments = launch_args()
-    except FileNotFoundError as missing:
+    except (ModuleNotFoundError, FileNotFoundError) as missing:
         give_up(str(missing))
     with sync_playwright() as play:
         browser = play.chromium.launch(**arguments)

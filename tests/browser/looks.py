@@ -15,8 +15,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
-from axe_playwright_python.sync_playwright import Axe
-
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -91,6 +89,8 @@ def launch_args() -> dict:
 
 def violations(page, selector: str | None = None) -> list[str]:
     """Violations of WCAG A and AA in the page, or in what a selector finds."""
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page, context=selector, options=AXE).response["violations"]
     return [
         f"{rule['id']}: {' '.join(map(str, node['target']))}: {node['failureSummary']}"

@@ -145,13 +145,6 @@ def test_groups_include_their_bounds(n, group):
     assert getattr(d, group).all()
 
 
-@pytest.mark.parametrize(("ratio", "n_max"), [(1, 5), (10, 40), (5, 5)])
-def test_other_tails_end_at_their_ratio(ratio, n_max):
-    counts = glyphs.long_tail(60, n_max, ratio)
-    assert counts.max() == n_max
-    assert counts.min() == n_max // ratio
-
-
 def test_the_other_sets_are_balanced():
     d = task(n_val=3, n_test=4)
     for part, n in ((d.val, 3), (d.test, 4), (d.test_unseen, 4)):
@@ -217,9 +210,12 @@ def test_torchs_own_random_state_is_left_alone():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"imbalance_ratio": 0.5}, "imbalance_ratio = 0.5: expected ≥ 1"),
-        ({"imbalance_ratio": float("nan")}, "imbalance_ratio = nan: expected ≥ 1"),
-        ({"n_max": 99}, "n_max = 99: expected ≥ imbalance_ratio = 100"),
+        ({"imbalance_ratio": 0.5}, "imbalance_ratio is 0.5: expected at least 1"),
+        (
+            {"imbalance_ratio": float("nan")},
+            "imbalance_ratio is nan: expected at least 1",
+        ),
+        ({"n_max": 99}, "n_max is 99: expected at least the imbalance_ratio 100"),
         ({"n_val": 0}, "n_val = 0: expected ≥ 1"),
         ({"n_test": 0}, "n_test = 0: expected ≥ 1"),
         ({"seed": -1}, "seed = -1: expected ≥ 0"),

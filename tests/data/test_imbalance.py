@@ -1,11 +1,20 @@
 """Tasks with STEP imbalance: which images they hold, how many, and of which class."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from tailwise.data import fashion, imbalance
-from tailwise.data.imbalance import MAJORITY, MINORITY, PIXEL_MEAN, PIXEL_SD, draw
+from tailwise.data.imbalance import (
+    MAJORITY,
+    MINORITY,
+    PIXEL_MEAN,
+    PIXEL_SD,
+    draw,
+    long_tail,
+)
 
 SEEDS, MANY, FEW, VAL = (3, 1, 7), 40, 4, 10
 CLASSES = [fashion.CLASSES.index(name) for name in MAJORITY + MINORITY]
@@ -124,3 +133,35 @@ def test_bad_counts_say_what_is_expected(n_major, n_minor, message):
 def test_a_draw_without_seeds_or_validation_images_is_refused(seeds, n_val):
     with pytest.raises(ValueError, match="seeds, n_val are"):
         imbalance.draw(seeds, 3, 2, n_val=n_val)
+
+
+@pytest.mark.parametrize("ratio", [1, 10, 50, 100])
+def test_a_long_tail_rounded_down_is_the_published_one(ratio):
+    counts = long_tail(100, 500, ratio, whole=True)
+    # The published recipe, in another order of operations
+    published = [int(500 * (1 / ratio) ** (c / 99.0) + 1e-9) for c in range(100)]
+    assert counts.tolist() == published
+    assert counts[0] == 500
+    assert counts[-1] == 500 / ratio
+
+
+@pytest.mark.parametrize(("ratio", "n_max"), [(1, 5), (10, 40), (5, 5)])
+def test_a_long_tail_is_geometric_to_one_half(ratio, n_max):
+    counts = long_tail(60, n_max, ratio)
+    ideal = [n_max / ratio ** (c / 59) for c in range(60)]
+    assert max(abs(n - x) for n, x in zip(counts.tolist(), ideal)) <= 0.5
+    assert (counts.max(), counts.min()) == (n_max, n_max // ratio)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((1, 500, 10), "n_classes is 1: expected at least 2"),
+        ((100, 500, 0.5), "imbalance_ratio is 0.5: expected at least 1"),
+        ((100, 500, float("nan")), "imbalance_ratio is nan: expected at least 1"),
+        ((100, 50, 100), "n_max is 50: expected at least the imbalance_ratio 100"),
+    ],
+)
+def test_bad_long_tails(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        long_tail(*given)

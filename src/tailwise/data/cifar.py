@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tailwise.compat import import_torchvision
 from tailwise.data.assets import cache_dir
+from tailwise.data.imbalance import long_tail
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded
 
@@ -76,26 +77,10 @@ class LongTail:
         }
 
 
-def long_tailed_counts(n_max: int, n_classes: int, ratio: float) -> Tensor:
-    """Counts ``floor(n_max ratio^(-c / (k - 1)))`` of classes c = 0 … k - 1, int64.
-
-    The exponential profile of CIFAR-100-LT (Cao et al., 2019), which rounds down;
-    `tailwise.data.glyphs.long_tail` rounds to the nearest.
-    """
-    for name, value, least in (("n_classes", n_classes, 2), ("ratio", ratio, 1)):
-        if not value >= least:
-            raise ValueError(f"{name} is {value}: expected at least {least}")
-    if not n_max >= ratio:
-        raise ValueError(f"n_max is {n_max}: expected at least the ratio {ratio}")
-    rank = torch.arange(n_classes, dtype=torch.float64) / (n_classes - 1)
-    # A count that is whole must not be lost to rounding.
-    return (n_max * ratio**-rank + 1e-9).floor().long()
-
-
 def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:
     """CIFAR-100-LT: class 0 is the most frequent; the seed chooses the images."""
     train, test = map(load_split, SPLITS)
-    counts = long_tailed_counts(n_max, len(train.names), ratio)
+    counts = long_tail(len(train.names), n_max, ratio, whole=True)
     g, rows = torch.Generator().manual_seed(reseeded(seed)), []
     for c, count in enumerate(counts.tolist()):
         mine = (train.labels == c).nonzero()[:, 0]

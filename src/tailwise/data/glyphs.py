@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tailwise.data import assets
 from tailwise.data.glyph_corruption import corrupt
+from tailwise.data.imbalance import long_tail
 from tailwise.profiles import reseeded
 
 GLYPHS, ATLAS = assets.ASSETS / "glyphs", "glyphs.npz"
@@ -165,25 +166,6 @@ class Task:
     many: Tensor
     medium: Tensor
     few: Tensor
-
-
-def long_tail(n_classes: int, n_max: int, imbalance_ratio: float) -> Tensor:
-    """Counts that fall geometrically from n_max to n_max / ratio: int64 ``[k]``.
-
-    Raises
-    ------
-    ValueError
-        For a ratio below 1, or one that leaves the last class without an image.
-    """
-    if not imbalance_ratio >= 1:
-        raise ValueError(f"imbalance_ratio = {imbalance_ratio}: expected ≥ 1")
-    if not n_max >= imbalance_ratio:
-        raise ValueError(
-            f"n_max = {n_max}: expected ≥ imbalance_ratio = {imbalance_ratio}, "
-            "or the last class has no image"
-        )
-    rank = torch.linspace(0, 1, n_classes, dtype=torch.float64)
-    return (n_max * imbalance_ratio**-rank).round().long()
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST with STEP imbalance: some classes have many images, some have few."""
+"""Class imbalance: the counts of a long tail, and Fashion-MNIST with STEP imbalance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +40,35 @@ class Task:
     val_y: Tensor
     test_X: Tensor
     test_y: Tensor
+
+
+def long_tail(
+    n_classes: int, n_max: int, imbalance_ratio: float, *, whole: bool = False
+) -> Tensor:
+    """Counts that fall geometrically from n_max to n_max / ratio: int64 ``[k]``.
+
+    They are rounded to the nearest, or with `whole` down, as CIFAR-100-LT's are (Cao et
+    al., 2019, its exponential profile).
+
+    Raises
+    ------
+    ValueError
+        For fewer than two classes, a ratio below 1, or one that leaves the last class
+        without an image.
+    """
+    if not n_classes >= 2:
+        raise ValueError(f"n_classes is {n_classes}: expected at least 2")
+    if not imbalance_ratio >= 1:
+        raise ValueError(f"imbalance_ratio is {imbalance_ratio}: expected at least 1")
+    if not n_max >= imbalance_ratio:
+        raise ValueError(
+            f"n_max is {n_max}: expected at least the imbalance_ratio "
+            f"{imbalance_ratio}, or the last class has no image"
+        )
+    rank = torch.linspace(0, 1, n_classes, dtype=torch.float64)
+    counts = n_max * imbalance_ratio**-rank
+    # A count that is whole must not be lost to rounding.
+    return (counts + 1e-9).floor().long() if whole else counts.round().long()
 
 
 def _pixels(images) -> Tensor:
