@@ -203,7 +203,7 @@ def test_a_chapter_opens_with_its_outcome(html, key):
     for verdict, number in RECORDED[key]["verdicts"].items():
         of = f" of {RECORDED[key]['verdicts'].total()}"
         assert f"{number}{of if verdict == 'reproduced' else ''} {verdict}" in line
-    assert f"{RECORDED[key]['minutes']} min on a laptop" in line
+    assert f"runs {RECORDED[key]['minutes']} min on a laptop" in line
 
 
 # From a claim to its cell

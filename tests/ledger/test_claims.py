@@ -245,11 +245,24 @@ def test_a_claim_file_is_read(book):
     assert chapter.claims["ch9.parts"].origin == "ours"
     assert chapter.claims["ch9.large"].profile == "paper"
     assert chapter.claims["ch9.plain"].seeds == 2
+    assert [claim.id for claim in chapter.carrying] == ["ch9.plain"]
+
+
+def test_a_claim_file_names_the_claims_that_carry_its_chapter(book):
+    path = book / "claims" / "ch9.yml"
+    path.write_text(CLAIMS.replace("claims:\n", "headline: [ch9.large]\nclaims:\n"))
+    assert [claim.id for claim in claims.load("ch9").carrying] == ["ch9.large"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("claims:\n", "headline: [ch9.none]\nclaims:\n", "headline"),
+        (
+            "claims:\n",
+            f"headline: [{', '.join(['ch9.plain'] * 5)}]\nclaims:\n",
+            "at most",
+        ),
         ("kind: at least", "kind: more than", "'ch9.plain': kind 'more than'"),
         ("profile: paper", "profile: huge", "'ch9.large': profile 'huge'"),
         ("profile: paper", "profile: smoke", "'ch9.large': profile 'smoke'"),

@@ -207,7 +207,7 @@ def test_a_chapter_opens_with_its_line(book):
     title, _, line, *rest = made.cells[0].source.split("\n")
     assert title == "# 9 · ch9.one"
     assert "<a href='../scoreboard.html#ch9'>1 of 3 reproduced" in line
-    assert line.endswith("1 min on a laptop</p>")
+    assert line.endswith("about 1 min to read · runs 1 min on a laptop</p>")
     assert rest == ["", "Text."]
 
 

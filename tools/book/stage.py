@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-build", action="store_true", help="lay out only")
     options = parser.parse_args(arguments)
     book = Book.here()
-    dress(book, lay_out(book, options.executed))
+    dress(book, lay_out(book, options.executed), options.executed)
     return 0 if options.no_build else build(book)
 
 

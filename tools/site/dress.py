@@ -15,23 +15,31 @@ import nbformat
 import yaml
 
 from tailwise.ledger import claims, export
-from tailwise.ledger.board import headline
+from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
+from tools.site.opening import arrange, reading_minutes
+from tools.site.origins import add_origins
 
 
-def dress(book: Book, stage: Path) -> None:
-    """Fill the pages of a stage that has just been laid out."""
+def dress(book: Book, stage: Path, executed: bool = False) -> None:
+    """Fill the pages of a stage that has just been laid out.
+
+    With `executed`, the notebooks in it are this machine's last runs.
+    """
+    read = freshest if executed else claims.recorded
     found = cards(book.source)
     front = stage / "book" / "index.md"
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
     for card, chapter in zip(found, map(_chapter, found)):
         path = stage / "book" / f"{card.page}.ipynb"
         notebook = nbformat.read(path, as_version=4)
+        arrange(notebook, chapter)
         add_line(notebook, card)
         add_preview(notebook, card)
+        add_origins(notebook, chapter, read(chapter.key, book.profile))
         add_anchors(notebook, chapter)
         nbformat.write(notebook, path)
     glossary = stage / "book" / "glossary.md"
@@ -82,11 +90,12 @@ def parts(found: list[Card]) -> dict[str, str]:
 
 
 def add_line(notebook, card: Card) -> None:
-    """Say under a chapter's title what held up, and how long it runs."""
+    """Say under a chapter's title what held up, and how long it is to read and run."""
     board = "../" * card.page.count("/") + f"scoreboard.html#ch{card.number}"
     line = (
         f"<p class='chapter-line'>The paper’s claims: <a href='{board}'>"
-        f"{card.tally}</a> · {card.time} on a laptop</p>"
+        f"{card.tally}</a> · about {reading_minutes(notebook)} min to read · "
+        f"runs {card.time} on a laptop</p>"
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"

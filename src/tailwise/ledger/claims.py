@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -38,6 +38,7 @@ ALIKE = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
 ORIGINS = ("this paper", "another paper", "ours")
 EVIDENCE = ("text", "abstract", "code", "second-hand")
 CHANCE = 0.9  # of a fresh run of the same size to mark alike; less leaves a part open
+CARRYING = 4  # claims that a chapter shows at its top
 SCHEMA = 2  # of records: 2 knows marks and exact quantities
 
 
@@ -121,7 +122,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's claim file: its question, its paper, its claims by id."""
+    """A chapter's claim file: its question, its paper, its claims by id.
+
+    `headline` names the claims that carry the chapter, at most `CARRYING` of them.
+    """
 
     key: str
     title: str
@@ -129,6 +133,13 @@ class Chapter:
     paper: dict
     page: str
     claims: dict[str, Claim]
+    headline: Sequence[str] = ()
+
+    @property
+    def carrying(self) -> list[Claim]:
+        """The claims of `headline`; without it, the first that the paper makes."""
+        papers = [c.id for c in self.claims.values() if c.origin == "this paper"]
+        return [self.claims[id] for id in self.headline or papers[:CARRYING]]
 
 
 @dataclass(frozen=True)
@@ -242,6 +253,11 @@ def load(chapter: str) -> Chapter:
         raise ValueError(f"{path.name} is malformed: {error}") from error
     if len(by_id) != len(claims):
         raise ValueError(f"{path.name} lists a claim id twice")
+    if len(found.headline) > CARRYING or not set(found.headline) <= by_id.keys():
+        raise ValueError(
+            f"{path.name}: headline is {found.headline}, "
+            f"expected at most {CARRYING} ids of its claims"
+        )
     return found
 
 
