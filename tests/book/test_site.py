@@ -229,3 +229,31 @@ def test_every_measured_claim_is_the_tag_of_one_cell(key):
     entered = [tag for tag in tags if tag.startswith(anchors.TAG)]
     assert sorted(entered) == sorted(anchors.TAG + id for id in measured)
     assert tags.count("outcome") == 1
+
+
+# Evidence: what the claim files say of a claim stands where the claim stands
+
+SAID = ("where", "source", "paper_value", "credit", "deviations")
+
+
+def unsaid(stated: dict, told: str) -> list[str]:
+    """Facts of the claims of a file that a page's text does not tell."""
+    found = []
+    for claim in stated["claims"]:
+        facts = [str(claim[field]) for field in SAID if claim.get(field)]
+        facts += [change["why"] for change in claim.get("changed", ())]
+        missing = (fact for fact in facts if " ".join(fact.split()) not in told)
+        found += [f"{claim['id']}: {fact}" for fact in missing]
+    return found
+
+
+@pytest.mark.parametrize("key", RECORDED)
+@pytest.mark.parametrize("place", ["chapter", "scoreboard"])
+def test_a_page_tells_where_a_claim_stands_and_what_differs(html, key, place):
+    stated = yaml.safe_load((ROOT / "book" / "claims" / f"{key}.yml").read_text())
+    name = RECORDED[key]["page"] if place == "chapter" else "book/scoreboard.html"
+    told = " ".join(text_of((html / name).read_text("utf-8")).split())
+    assert unsaid(stated, told) == []
+    first = next(c for c in stated["claims"] if c.get("deviations"))
+    planted = told.replace(" ".join(first["deviations"].split()), "")
+    assert f"{first['id']}: {first['deviations']}" in unsaid(stated, planted)
