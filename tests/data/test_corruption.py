@@ -265,8 +265,8 @@ def test_the_toy_is_as_difficult_as_it_should_be(hard, expected):
         new_X, new_y, _ = corruption.rotated_gaussians(
             hard, 20_000, generator=gen(99 + seed)
         )
-        erm = LogisticRegression(C=100).fit(X, y)
-        accuracy.append(erm.score(new_X, new_y))
+        erm = LogisticRegression(C=100).fit(X.numpy(), y.numpy())
+        accuracy.append(erm.score(new_X.numpy(), new_y.numpy()))
         angles.append(boundary_angle(torch.from_numpy(erm.coef_)).item())
     # The accuracies are stated to a hundredth; the rest is 10 fits' noise.
     assert abs(np.mean(accuracy) - expected) < 0.0075
