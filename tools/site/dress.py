@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import nbformat
 import yaml
 
-from tailwise.ledger import claims, export
+from tailwise import matrix
+from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
+from tools.site import point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.opening import arrange, reading_minutes
@@ -77,13 +79,31 @@ def _chapter(card: Card) -> claims.Chapter:
 def parts(found: list[Card]) -> dict[str, str]:
     """The computed parts of the front page by name.
 
-    They are its headline, a mark for each claim of the papers, and a card a chapter.
+    They are its picture, what speaks for its numbers, its headline, a mark for each
+    claim of the papers, and a card a chapter.
     """
+    measured = matrix.recorded("laptop")
+    pages = {int(card.number): card.page for card in found}
     return {
+        "point": point.draw(measured, pages) if measured else "",
+        "trust": trust(found),
         "headline": headline("laptop", claims.recorded),
         "marks": render("marks.html", *TEMPLATES, cards=found),
         "cards": render("cards.md", *TEMPLATES, cards=found, count=Counter),
     }
+
+
+def trust(found: list[Card]) -> str:
+    """What speaks for the numbers, in a line: size, time, fresh seeds."""
+    minutes = sum(card.minutes or 0 for card in found)
+    total = sum(len(card.verdicts) for card in found)
+    same, of = stability.staying("laptop")
+    seeds = f"with fresh seeds {same / of:.1%} of marks stay · " if of else ""
+    return (
+        f"<p class='trust'>{total} claims of {len(found)} papers · all chapters run in "
+        f"{minutes} min on a laptop, without a network · {seeds}"
+        "<a href='scoreboard.html'>every number</a></p>"
+    )
 
 
 # Chapters
