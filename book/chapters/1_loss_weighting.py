@@ -495,9 +495,11 @@ contests = {
 for rare, _ in names:
     for claim, both in contests.items():
         ledger.record(claim, study.gain(shown[rare], *both), part=rare)
-    e = study.log_ratio_growth(shown[rare], results[rare, 400])
+    few, many = shown[rare], results[rare, 400]
+    e, none = study.log_ratio_growth(few, many)
     ledger.record("ch1.smaller_n_larger_ratio", e, part=rare)
-    print(f"{rare}: log ratio, n = 180 over n = 400: {e}")
+    print(f"{rare}: log ratio, n = 180 over n = 400: {e}", end="")
+    print(f"; {none} networks without a ratio")
 paid = ["unweighted", "priors", dof]
 paid += ["32 downsamples", "threshold shift"]
 study.price_table(shown, paid)

@@ -130,12 +130,13 @@ plt.show()
 # DFR throws the trained head away and fits a new one on held-out features.
 # We read the steps in the authors' public code; two of them surprise.
 # First, *one* random split of the held-out set chooses the penalty.
+# The authors split all rows at once, and a small group can fall into one half; we split each group.
 
 
 # %%
 def choose_C(X, y, g, grid, rng):
     """Worst group of one half decides, with heads of the other."""
-    score, tune = np.split(rng.permutation(len(X)), [len(X) // 2])
+    score, tune = dfr.halves(g, rng)  # theirs: halves of all rows
     rows = tune[dfr.balanced_rows(g[tune], rng)]
     scaler = StandardScaler().fit(X[rows])  # its own scaler
     worst = []
@@ -176,7 +177,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 
 # %% [markdown]
 # The two surprises: one noisy split chooses the penalty, and it does so with another scaler than the final fits use.
-# `dfr.VARIANTS` names the two published forms, which differ in the scaler.
+# `dfr.VARIANTS` names the two published forms, which differ in the scaler and split all rows.
 # DFR *does* need a group label for each held-out sample.
 # What it saves is training, not annotation.
 

@@ -463,15 +463,16 @@ assert found[3][0] < 0
 assert (np.diff(found[3]) < -1).all()
 np.testing.assert_allclose(found[4], 0, atol=1e-6)
 if P.decides:
-    groups = effects["DFR"], effects["DFR, pasted group"]
-    for three, four in zip(*groups):
-        assert three.mean < -5 * three.stderr
-        assert abs(four.mean) < 0.75 * abs(three.mean)
+    three, four = effects["DFR"], effects["DFR, pasted group"]
+    assert all(e.mean < -5 * e.stderr for e in three)
+    mean = [np.mean([e.mean for e in each]) for each in (three, four)]
+    assert abs(mean[1]) < 0.75 * abs(mean[0])
 
 # %% [markdown]
 # Intervals are over test images.
 # With three groups the sign is the derived one, on every network: a patch pushes towards benign.
 # DFR does this about as much as ERM, or more.
-# With the pasted group the push is much smaller, but it is not zero as derived.
+# With the pasted group the push is smaller on every network and much smaller on average, but it is not zero as derived.
+# Where one noisy split chose a very strong penalty, little of it is gone.
 # The derivation knows the distribution; the head has a few hundred images, a penalty, and features that were learned where a patch meant benign.
 # Which of these leaves the rest is not tested here.

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from tiny_rules import RULES, compared
 
+from tailwise.ledger import claims
 from tailwise.methods.equal_error import class_errors, equal_error_ratio
 from tailwise.methods.weighted import WeightedHead, effective_ratio
 from tailwise.metrics import Estimate, bootstrap
@@ -328,7 +329,8 @@ def test_accuracies_are_equal_where_the_lines_cross(equal):
 def test_the_growth_of_a_ratio_is_paired_over_networks():
     few = [compared(seed, 10.0) for seed in range(3)]
     many = [compared(seed, 5.0) for seed in range(3)]
-    found = study.log_ratio_growth(few, many)
+    found, missing = study.log_ratio_growth(few, many)
+    assert (found.n, missing) == (3, 0)
     each = [
         np.log(study.equal_accuracy_ratio(a).mean / study.equal_accuracy_ratio(b).mean)
         for a, b in zip(few, many)
@@ -337,7 +339,31 @@ def test_the_growth_of_a_ratio_is_paired_over_networks():
     assert found.stderr == pytest.approx(np.std(each, ddof=1) / np.sqrt(3))
     # Paired networks have the same shifts, so that nothing is left of them.
     assert found.mean == pytest.approx(np.log(2), rel=1e-6)
-    assert study.log_ratio_growth(many, few).mean == pytest.approx(-found.mean)
+    assert study.log_ratio_growth(many, few)[0].mean == pytest.approx(-found.mean)
+
+
+@pytest.mark.parametrize("lacking", [[], [1], [0, 2], [0, 1, 2, 3]])
+def test_networks_without_a_ratio_are_counted_and_left_out(lacking):
+    few = [compared(seed, 1e6 if seed in lacking else 10.0) for seed in range(4)]
+    many = [compared(seed, 5.0) for seed in range(4)]
+    for pair, sign in (((few, many), 1), ((many, few), -1)):
+        found, missing = study.log_ratio_growth(*pair)
+        assert missing == len(lacking)
+        assert found.n == max(4 - missing, 1)
+        if missing < 4:
+            assert found.mean == pytest.approx(sign * np.log(2), rel=1e-6)
+        else:
+            assert np.isnan(found.mean)
+        assert np.isfinite(found.stderr)
+
+
+def test_too_few_networks_with_a_ratio_leave_a_claim_open():
+    few = [compared(seed, 1e6 if seed else 10.0) for seed in range(5)]
+    found, _ = study.log_ratio_growth(few, [compared(s, 5.0) for s in range(5)])
+    ledger = claims.Ledger("ch1", current("laptop"))
+    for part in ledger.chapter.claims["ch1.smaller_n_larger_ratio"].parts:
+        said = ledger.record("ch1.smaller_n_larger_ratio", found, part=part)
+    assert said == "undecided"
 
 
 def test_the_table_of_ratios_says_where_there_is_none():

@@ -20,6 +20,7 @@ from tailwise.methods.linear_head import (
 from tailwise.metrics import group_accuracies
 
 SCALERS = ("reference", "validation")
+SPLITS = ("groups", "rows")
 C_GRID = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
 # penalty="l1" until scikit-learn 1.7, whose default was "l2"; l1_ratio=1 since.
 _DEFAULT = LogisticRegression().get_params().get("penalty")
@@ -29,8 +30,8 @@ L1 = {"penalty": "l1"} if _DEFAULT == "l2" else {"l1_ratio": 1}
 # (46666e6; arXiv 2204.02937) and of izmailovpavel/spurious_feature_learning (e5b4b4f;
 # arXiv 2210.11369). Ten heads belong to the first one's other procedure, DFR(Train).
 VARIANTS = {
-    "kirichenko2023": {"scaler": "reference", "n_resamples": 20},
-    "izmailov2022": {"scaler": "validation", "n_resamples": 20},
+    "kirichenko2023": {"scaler": "reference", "n_resamples": 20, "split": "rows"},
+    "izmailov2022": {"scaler": "validation", "n_resamples": 20, "split": "rows"},
 }
 
 
@@ -67,6 +68,26 @@ def balanced_rows(
     return np.concatenate([rows[:take] for rows in members])
 
 
+def halves(groups: ArrayLike, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a scoring and a tuning half, drawn at random within each group.
+
+    Of a group with an odd count the tuning half has one more. Groups in sorted order;
+    `rng` is a numpy Generator or RandomState. Ours: the scripts draw over all rows, so
+    that a small group can fall into one half.
+
+    Examples
+    --------
+    >>> scoring, tuning = halves([0, 0, 0, 1, 1], np.random.default_rng(0))
+    >>> len(scoring), len(tuning)
+    (2, 3)
+    """
+    groups = np.asarray(groups)
+    members = [rng.permutation(np.flatnonzero(groups == g)) for g in np.unique(groups)]
+    cut = [np.split(rows, [len(rows) // 2]) for rows in members]
+    scoring, tuning = (np.concatenate(half) for half in zip(*cut))
+    return scoring, tuning
+
+
 def zero_fraction(coef: ArrayLike) -> float:
     """Share of coefficients that are exactly zero."""
     return float(np.mean(np.asarray(coef) == 0))
@@ -82,8 +103,9 @@ def averaged_zero_fraction(heads: Heads, R: int) -> float:
 class DeepFeatureReweighting(LinearHead):
     """Averaged l1 heads on group-balanced subsets of held-out features: DFR(Val).
 
-    After the authors' scripts, see `VARIANTS`. One random split chooses C; the heads
-    are then fitted on the whole set. liblinear's penalty includes the intercept.
+    After the authors' scripts, which `VARIANTS` follow to the letter. One random split
+    chooses C; the heads are then fitted on the whole set. liblinear's penalty includes
+    the intercept.
 
     Parameters
     ----------
@@ -94,6 +116,9 @@ class DeepFeatureReweighting(LinearHead):
     scaler : {"reference", "validation"}
         What scales the final fits: `X_reference`, the training embeddings, or the
         held-out features. Fits that choose C are scaled by their own rows.
+    split : {"groups", "rows"}
+        How the halves that choose C are drawn: within each group, see `halves`, or
+        over all rows as the scripts do, where a group of a few samples may lack one.
     random_state : int, RandomState or None
         Drawn as the scripts do: split, tuning subset, resamples, and for each fit an
         integer. With groups in the same order the subsets are the same.
@@ -123,11 +148,18 @@ class DeepFeatureReweighting(LinearHead):
     """
 
     def __init__(
-        self, C=C_GRID, n_resamples=20, scaler="reference", random_state=None, tol=1e-4
+        self,
+        C=C_GRID,
+        n_resamples=20,
+        scaler="reference",
+        random_state=None,
+        tol=1e-4,
+        split="groups",
     ):
         self.C = C
         self.n_resamples = n_resamples
         self.scaler = scaler
+        self.split = split
         self.random_state = random_state
         self.tol = tol
 
@@ -144,8 +176,9 @@ class DeepFeatureReweighting(LinearHead):
             raise ValueError(f"C is {self.C}: expected positive numbers")
         if not isinstance(self.n_resamples, Integral) or self.n_resamples < 1:
             raise ValueError(f"n_resamples is {self.n_resamples}: expected ≥ 1")
-        if self.scaler not in SCALERS:
-            raise ValueError(f"unknown scaler {self.scaler!r}: expected {SCALERS}")
+        for name, known in (("scaler", SCALERS), ("split", SPLITS)):
+            if (given := getattr(self, name)) not in known:
+                raise ValueError(f"unknown {name} {given!r}: expected {known}")
         self.classes_, target = two_classes(y)
         groups = checked_groups(groups, y, expected_groups)
         self.groups_, self.group_counts_ = np.unique(groups, return_counts=True)
@@ -171,7 +204,10 @@ class DeepFeatureReweighting(LinearHead):
         return self
 
     def _score_grid(self, X, target, groups, grid, rng) -> np.ndarray:
-        scoring, tuning = np.split(rng.permutation(len(X)), [len(X) // 2])
+        if self.split == "groups":
+            scoring, tuning = halves(groups, rng)
+        else:
+            scoring, tuning = np.split(rng.permutation(len(X)), [len(X) // 2])
         counts = (groups[tuning, None] == self.groups_).sum(0)
         if counts.min() < 2:
             raise ValueError(

@@ -360,11 +360,23 @@ def equal_accuracy_ratio(result: RuleComparison) -> Estimate:
     return Estimate(*simulation.bootstrap_crossing(result.grid.cpu(), gap), len(gap))
 
 
-def log_ratio_growth(few: list[RuleComparison], many: list[RuleComparison]) -> Estimate:
-    """Log of the equalising ratio with few samples over that with many, by network."""
+def log_ratio_growth(
+    few: list[RuleComparison], many: list[RuleComparison]
+) -> tuple[Estimate, int]:
+    """Log of the equalising ratio with few samples over that with many, by network.
+
+    Networks for which one of the two has no ratio on the grid are left out, and the
+    second number counts them. What is left may be too few for a claim; from fewer than
+    two networks the estimate is their number, or NaN, without a standard error.
+    """
     pairs = zip(few, many)
     logs = [[np.log(equal_accuracy_ratio(r).mean) for r in pair] for pair in pairs]
-    return estimate([a - b for a, b in logs])
+    growth = np.array([a - b for a, b in logs])
+    found = growth[np.isfinite(growth)]
+    missing = len(growth) - len(found)
+    if len(found) < 2:
+        return Estimate(float(found.sum()) if len(found) else np.nan, 0.0, 1), missing
+    return estimate(found), missing
 
 
 def ratio_table(results: dict[tuple, RuleComparison]) -> pd.DataFrame:
