@@ -26,7 +26,7 @@ def lay_out(book: Book, executed: bool) -> Path:
     # One source for each document: the .py halves stay behind.
     left_behind = shutil.ignore_patterns("*.py", "__pycache__", ".*", "results")
     shutil.copytree(book.source, stage / "book", ignore=left_behind)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "CHANGELOG.md"):
         shutil.copy(book.root / name, stage / name)
     for py in book.chapters() + book.pages() if executed else []:
         if book.is_current(py):

@@ -22,6 +22,7 @@ from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site import point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
+from tools.site.machines import write_indexes
 from tools.site.opening import arrange, reading_minutes
 from tools.site.origins import add_origins
 
@@ -53,6 +54,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     write(path, to_pages(path.read_text(encoding="utf-8")))
     config = stage / "_config.yml"
     write(config, configured(config.read_text(encoding="utf-8"), found))
+    write_indexes(stage)
 
 
 def configured(text: str, found: list[Card]) -> str:
