@@ -19,7 +19,7 @@ from tools.book.layout import ROOT
 from tools.site import anchors, cards
 
 # Uncompressed page and figures; the assets that pages share are not counted.
-HEAVIEST = 3e6
+HEAVIEST = 1e6
 
 
 class Images(HTMLParser):
