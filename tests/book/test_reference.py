@@ -33,7 +33,11 @@ def members(face: str) -> dict[str, object]:
 
 def faults(docstring: str) -> list[str]:
     """What docutils has to say of a docstring in numpydoc's form."""
-    text = str(NumpyDocstring(inspect.cleandoc(docstring), Config(napoleon_use_ivar=True), what="class"))
+    text = str(
+        NumpyDocstring(
+            inspect.cleandoc(docstring), Config(napoleon_use_ivar=True), what="class"
+        )
+    )
     document = docutils.core.publish_doctree(
         text, settings_overrides={"report_level": 5, "default_role": "code"}
     )
