@@ -10,6 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from tailwise.groups import GroupAccuracies, group_accuracies, wilson
+
+__all__ = [
+    "KINDS",
+    "Estimate",
+    "GroupAccuracies",
+    "bootstrap",
+    "chance_to_stay",
+    "decide",
+    "estimate",
+    "group_accuracies",
+    "half_width",
+    "repetitions",
+    "student",
+    "wilson",
+]
+
 KINDS = ("at least", "at most", "agreement")
 
 
@@ -211,93 +228,3 @@ def decide(
     if effect - half >= minimum:
         return "yes"
     return "no" if effect + half < minimum else "open"
-
-
-@dataclass(frozen=True)
-class GroupAccuracies:
-    """Accuracy per group and the averages that papers call "the" accuracy.
-
-    Attributes
-    ----------
-    groups : ndarray
-        The group labels, sorted.
-    counts : ndarray
-        Test samples per group.
-    per_group : ndarray
-        Accuracy per group, in [0, 1].
-    accuracy_train_prior : float or None
-        Mean weighted by the groups' shares in the *training* data.
-    """
-
-    groups: np.ndarray
-    counts: np.ndarray
-    per_group: np.ndarray
-    accuracy_train_prior: float | None = None
-
-    @property
-    def accuracy_worst_group(self) -> float:
-        """The smallest accuracy of any group."""
-        return float(self.per_group.min())
-
-    @property
-    def accuracy_balanced(self) -> float:
-        """Mean over groups, every group counted once."""
-        return float(self.per_group.mean())
-
-    @property
-    def accuracy_test_mean(self) -> float:
-        """Mean over test samples."""
-        return float(np.average(self.per_group, weights=self.counts))
-
-
-def group_accuracies(
-    y: ArrayLike,
-    y_hat: ArrayLike,
-    groups: ArrayLike,
-    *,
-    train_groups: ArrayLike | None = None,
-) -> GroupAccuracies:
-    """Accuracy of every group, with all the usual averages in one object.
-
-    Parameters
-    ----------
-    y, y_hat : array_like [n]
-        True and predicted labels.
-    groups : array_like [n]
-        The group of each test sample; pass `y` for accuracy per class.
-    train_groups : array_like, optional
-        The groups of the training data, for `accuracy_train_prior`.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, an input is empty or not finite, or `train_groups` holds
-        a group that the test data lacks.
-
-    Examples
-    --------
-    >>> acc = group_accuracies([0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 1])
-    >>> acc.accuracy_worst_group, acc.accuracy_test_mean
-    (0.5, 0.75)
-    """
-    y, y_hat, groups = (np.asarray(a) for a in (y, y_hat, groups))
-    if not (y.ndim == 1 and y.shape == y_hat.shape == groups.shape and y.size):
-        raise ValueError(
-            "y, y_hat and groups must be one-dimensional, non-empty and of one length: "
-            f"got shapes {y.shape}, {y_hat.shape}, {groups.shape}"
-        )
-    for name, values in (("y", y), ("y_hat", y_hat), ("groups", groups)):
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"{name} holds NaN or infinite values: expected labels")
-    labels, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    per_group = np.bincount(member, weights=y == y_hat) / counts
-    if train_groups is None:
-        return GroupAccuracies(labels, counts, per_group)
-    shares = np.array([np.mean(np.asarray(train_groups) == g) for g in labels])
-    if not np.isclose(shares.sum(), 1.0):
-        raise ValueError(
-            f"train_groups and groups differ: test groups {labels.tolist()} hold "
-            f"{shares.sum():.3f} of the training data, expected all of it"
-        )
-    prior_mean = float(np.average(per_group, weights=shares))
-    return GroupAccuracies(labels, counts, per_group, prior_mean)

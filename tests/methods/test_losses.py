@@ -15,6 +15,7 @@ from tailwise.methods.losses import (
     adjusted_cross_entropy,
     asymmetric_loss,
     family_loss,
+    focal_loss,
     inverse_frequency,
     knobs,
     ldt_loss,
@@ -376,3 +377,13 @@ def test_examples():
     found = doctest.testmod(losses, extraglobs={"torch": torch})
     assert found.attempted > 0
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_is_its_formula(gamma):
+    z, y = batch()
+    p = z.softmax(-1).gather(1, y[:, None])[:, 0]
+    expected = -((1 - p) ** gamma) * p.log()
+    found = focal_loss(z, y, gamma=gamma, reduction="none")
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(focal_loss(z, y, gamma=gamma), expected.mean())

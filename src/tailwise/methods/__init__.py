@@ -1,7 +1,11 @@
 """What a practitioner imports: heads, losses, rules and what they are judged by."""
 
 from tailwise.methods.afr import AutomaticFeatureReweighting
-from tailwise.methods.calibration import calibration_error, fit_temperature
+from tailwise.methods.calibration import (
+    calibration_error,
+    fit_temperature,
+    recalibrate,
+)
 from tailwise.methods.dfr import DeepFeatureReweighting, balanced_rows
 from tailwise.methods.dimension import (
     marchenko_pastur_dimension,
@@ -12,6 +16,7 @@ from tailwise.methods.losses import (
     adjusted_cross_entropy,
     asymmetric_loss,
     family_loss,
+    focal_loss,
     inverse_frequency,
     ldt_loss,
     log_priors,
@@ -37,6 +42,7 @@ __all__ = [
     "example_weights",
     "family_loss",
     "fit_temperature",
+    "focal_loss",
     "inverse_frequency",
     "ldt_loss",
     "log_priors",
@@ -44,6 +50,7 @@ __all__ = [
     "objective",
     "participation_ratio",
     "pca_dimension",
+    "recalibrate",
     "solve_heads",
     "solve_logistic_heads",
     "solve_ratio_heads",

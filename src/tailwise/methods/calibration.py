@@ -1,12 +1,17 @@
 """Probabilities that mean something: one temperature, and the calibration error."""
 
 import math
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from torch import Tensor
 
+N_BINS = 15
 Bins = TypeVar("Bins", Tensor, np.ndarray)
 
 
@@ -28,7 +33,7 @@ def error_of_bins(bins: Bins) -> Bins:
     return abs(confidence - hits).sum(-1) / n.sum(-1)
 
 
-def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = 15) -> Tensor:
+def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = N_BINS) -> Tensor:
     """Expected calibration error ``[...]`` of ``[..., n, k]`` and labels ``[..., n]``.
 
     Mean over bins of equal width, weighted by their share of the samples, of the
@@ -45,6 +50,85 @@ def calibration_error(logits: Tensor, y: Tensor, *, n_bins: int = 15) -> Tensor:
     confidence, predicted = logits.softmax(-1).max(-1)
     bins = confidence_bins(confidence, predicted == y, n_bins=n_bins)
     return error_of_bins(bins).to(logits)
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """Logits whose softmax is a probability: ``z / temperature + shift``.
+
+    Attributes
+    ----------
+    temperature : float
+    shift : ndarray [k]
+        The prior correction; its largest entry is 0.
+    """
+
+    temperature: float
+    shift: np.ndarray
+
+    def probability(self, logits: ArrayLike) -> np.ndarray:
+        """Probabilities ``[..., k]`` for logits ``[..., k]``."""
+        return softmax(np.asarray(logits, float) / self.temperature + self.shift, -1)
+
+
+def recalibrate(logits: ArrayLike, y: ArrayLike) -> Recalibration:
+    """Prior correction and one temperature from held-out rows with the true shares.
+
+    After class weights, subsampling or logit adjustment the logits are off by a
+    constant for each class. The temperature and these constants minimise the
+    cross-entropy; at its minimum the mean probability of each class is its share of
+    `y`. A normal prior on log T, counted as one row, keeps T finite where the rows are
+    told apart without an error. Derived; with fixed shifts it is `fit_temperature`.
+
+    Parameters
+    ----------
+    logits : array_like [n, k]
+        Of rows that were not used to fit the head.
+    y : array_like of int [n]
+        Labels from 0 to k - 1; every class occurs.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, logits that are not finite, or a missing class.
+
+    Examples
+    --------
+    >>> z = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    >>> found = recalibrate(z, [0, 1, 1, 0])
+    >>> found.temperature > 1, found.probability(z).mean(0).round(3).tolist()
+    (True, [0.5, 0.5])
+    """
+    z, y = np.asarray(logits, float), np.asarray(y)
+    if z.ndim != 2 or y.shape != z.shape[:1] or not np.isfinite(z).all():
+        raise ValueError(
+            f"logits has shape {z.shape} and y {y.shape}: expected finite [n, k], [n]"
+        )
+    n, k = z.shape
+    counts = np.bincount(y, minlength=k)
+    if len(counts) > k or not counts.all():
+        raise ValueError(
+            f"y holds {counts} samples of the classes: expected each of {k}"
+        )
+    log_share, true = np.log(counts / n), z[np.arange(n), y].sum()
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        u, shift = theta[0], theta[1:]
+        beta = np.exp(u)
+        scores = beta * z + shift
+        total = logsumexp(scores, 1).sum() - beta * true - counts @ shift
+        p = softmax(scores, 1)
+        slope = beta * ((p * z).sum() - true) + u
+        gradient = np.concatenate([[slope], p.sum(0) - counts])
+        return (total + u**2 / 2) / n, gradient / n
+
+    start = log_share - np.log(softmax(z, 1).mean(0).clip(1e-300))
+    options = dict(maxiter=1000, ftol=1e-14, gtol=1e-8)
+    found = minimize(
+        loss, np.r_[0.0, start], jac=True, method="L-BFGS-B", options=options
+    ).x
+    shift = found[1:] - found[1:].max()
+    return Recalibration(float(np.exp(-found[0])), shift)
 
 
 def fit_temperature(

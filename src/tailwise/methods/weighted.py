@@ -8,13 +8,25 @@ import warnings
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 from torch import Tensor
 
+from tailwise.arrays import from_torch
 from tailwise.methods.equal_error import class_errors, equal_error_ratio, optimal_ratio
+from tailwise.methods.moments import (
+    ClassMoments,
+    class_moments,
+    dof_of,
+    solve_classes,
+)
 from tailwise.methods.solvers import (
     check_labels,
     effective_dof,
@@ -193,6 +205,16 @@ def downsampled_rows(y: Tensor, n_draws: int, generator: torch.Generator) -> Ten
     return torch.cat([minority.expand(n_draws, m), drawn], 1)
 
 
+def _secant(asked: list[float], answered: list[float], limit: float) -> float:
+    """The next guess of a fixed point, from the last two; else the last answer."""
+    plain = answered[-1]
+    if len(answered) < 2 or asked[-1] == asked[-2]:
+        return plain
+    slope = (answered[-1] - answered[-2]) / (asked[-1] - asked[-2])
+    guess = (plain - slope * asked[-1]) / (1 - slope) if slope < 1 else plain
+    return guess if plain <= guess < limit else plain
+
+
 class WeightedHead(ClassifierMixin, BaseEstimator):
     """A last layer fitted by weighted least squares, with the weights chosen for you.
 
@@ -236,34 +258,47 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
         self.ratio = ratio
         self.ridge = ridge
 
-    def fit(self, X, y) -> "WeightedHead":
+    def fit(self, X, y, sample_weight=None) -> "WeightedHead":
         """Fit the head to features ``X [n, d]`` and labels ``y [n]``.
+
+        `sample_weight` [n] multiplies the weights of classes: a whole weight counts as
+        so many copies of the row, in the shares of the classes too.
 
         Raises
         ------
         ValueError
             For non-finite or misshapen data, fewer than two classes, an unknown rule,
-            a ratio that is not positive or not for two classes, or a negative ridge.
+            a ratio that is not positive or not for two classes, a negative ridge, or
+            sample weights that are negative or zero throughout a class.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = from_torch(X), from_torch(y)
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
-        self.classes_, member, counts = np.unique(
-            y, return_inverse=True, return_counts=True
-        )
-        if len(counts) < 2:
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                from_torch(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+            )
+            y = y[kept := sample_weight > 0]
+            X, sample_weight = X[kept], sample_weight[kept]
+        classes, member = np.unique(y, return_inverse=True)
+        moments = class_moments(X, member, len(classes), sample_weight)
+        return self.fit_moments(moments, classes)
+
+    def fit_moments(self, moments: ClassMoments, classes: ArrayLike) -> "WeightedHead":
+        """Fit the same head from the moments of its classes, without the samples.
+
+        For many ridges, rules or parts of one data set: the pass over the samples is
+        made once, by `tailwise.methods.moments.class_moments`.
+        """
+        self.classes_ = np.asarray(classes)
+        if (K := len(self.classes_)) < 2:
             raise ValueError(f"y holds one class, {self.classes_}: expected ≥ 2")
-        self._check_parameters(len(counts))
-        X = torch.tensor(X)  # a copy: memory-mapped features may be read-only
-        self.class_weight_ = self._choose(X, member, counts / len(y))
-        weights = torch.from_numpy(self.class_weight_[member]).unsqueeze(0)
-        if len(counts) == 2:
-            targets = torch.from_numpy(2.0 * member - 1).unsqueeze(0)
-        else:
-            targets = torch.eye(len(counts), dtype=X.dtype)[:, member]
-        heads = [solve_heads(X, t, weights, self.ridge) for t in targets]
-        self.coef_ = torch.cat([coef for coef, _ in heads]).numpy()
-        self.intercept_ = torch.cat([b for _, b in heads]).numpy()
-        self.effective_dof_ = effective_dof(X, weights, self.ridge).item()
+        self._check_parameters(K)
+        self.n_features_in_ = moments.means.shape[1]
+        self.class_weight_ = self._choose(moments)
+        self.coef_, self.intercept_, self.effective_dof_ = solve_classes(
+            moments, self.class_weight_, float(self.ridge)
+        )
         return self
 
     def _check_parameters(self, n_classes: int) -> None:
@@ -284,40 +319,43 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
         if not isinstance(self.ridge, NUMBERS) or not 0 <= self.ridge < np.inf:
             raise ValueError(f"ridge is {self.ridge}: expected a finite number ≥ 0")
 
-    def _choose(self, X: Tensor, member: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    def _choose(self, moments: ClassMoments) -> np.ndarray:
         """Class weights for the chosen rule."""
+        n, d = moments.counts.sum(), moments.means.shape[1]
+        priors = moments.counts / n
         if not isinstance(self.ratio, str):
-            return np.where(np.arange(2) == priors.argmin(), self.ratio, 1.0)
+            return np.where(np.arange(2) == priors.argmin(), float(self.ratio), 1.0)
         by_priors = class_weights(priors, 0.0)
         if self.ratio == "priors":
             return by_priors
-        n, d = X.shape
+        # Degrees of freedom depend on the weights, and they on these: a fixed point.
         weights, limit = by_priors, len(priors) * priors.min()
+        asked, answered = [0.0], []
         for _ in range(100):
-            if self.ratio == "ambient":
-                dof = float(d)
-            else:
-                rows = torch.from_numpy(weights[member]).unsqueeze(0)
-                dof = effective_dof(X, rows, self.ridge).item()
-            if dof / n >= limit:
+            dof = float(d)
+            if self.ratio == "effective":
+                dof = dof_of(moments, weights, float(self.ridge))
+            answered.append(dof / n)
+            if answered[-1] >= limit:
                 warnings.warn(
-                    f"{dof:.1f} effective features on {n} samples are too many for a "
+                    f"{dof:.1f} effective features on {n:g} samples are too many for a "
                     f"class with a share of {priors.min():.3f} (limit "
                     f"{limit * n:.1f}): using the ratio of priors; a larger ridge or "
                     "more rare samples would help",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
                 return by_priors
-            found = class_weights(priors, dof / n)
+            found = class_weights(priors, answered[-1])
             if np.allclose(found, weights, rtol=1e-6):
                 return found
-            weights = found
+            asked.append(_secant(asked, answered, limit))
+            weights = class_weights(priors, asked[-1])
         return weights
 
     def decision_function(self, X) -> np.ndarray:
         """Scores: ``[n]`` for two classes (positive: second class), else ``[n, K]``."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, from_torch(X), dtype=np.float64, reset=False)
         scores = X @ self.coef_.T + self.intercept_
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
