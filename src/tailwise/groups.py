@@ -86,14 +86,16 @@ def from_columns(columns: ArrayLike, name: str = "groups") -> np.ndarray:
     return np.array([", ".join(map(str, row)) for row in rows])
 
 
-def memberships(groups: ArrayLike, y: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def memberships(
+    groups: ArrayLike, y: np.ndarray, name: str = "{}, column {}"
+) -> list[tuple[str, np.ndarray]]:
     """Each class within each column of ``groups`` bool ``[n, m]``: name and rows.
 
     A sample may be in several columns, or in none; what is empty is left out.
     """
     member = np.asarray(groups)
     found = [
-        (f"{c}, column {k}", np.flatnonzero(member[:, k] & (y == c)))
+        (name.format(c, k), np.flatnonzero(member[:, k] & (y == c)))
         for c in np.unique(y)
         for k in range(member.shape[1])
     ]

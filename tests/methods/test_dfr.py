@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import check_grad
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -21,7 +24,9 @@ from tailwise.methods.dfr import (
     Heads,
     averaged_zero_fraction,
     balanced_rows,
+    group_rows,
     halves,
+    unit_halves,
     zero_fraction,
 )
 from tailwise.methods.linear_head import threshold_shift
@@ -193,7 +198,7 @@ def test_balanced_groups_repair_the_worst_group():
     X_test, y_test, g_test = world((2000,) * 4, seed=4)
     erm = LogisticRegression().fit(X, y)
     head = DeepFeatureReweighting(random_state=0).fit(X, y, groups=g)
-    by_class = DeepFeatureReweighting(random_state=0).fit(X, y)
+    by_class = DeepFeatureReweighting(random_state=0).fit(X, y, groups=y)
     worst = {
         name: worst_group(y_test, model.predict(X_test), g_test)
         for name, model in [("erm", erm), ("dfr", head), ("by class", by_class)]
@@ -508,7 +513,6 @@ def spoiled(X, value):
         ({}, {"groups": G[:, None]}, r"groups has shape \(360, 1\)"),
         ({}, {"groups": np.where(G == 3, np.nan, G)}, "groups holds NaN"),
         ({}, {"y": np.ones(360)}, r"y holds one class, \[1.\]"),
-        ({}, {"y": np.arange(360) % 3}, "Only binary.*y holds 3 classes"),
         ({}, {"y": np.linspace(0, 1, 360)}, "Unknown label type"),
         ({}, {"y": Y[1:]}, r"\[360, 359\]"),
         ({}, {"X": spoiled(X, np.nan)}, "Input X contains NaN"),
@@ -577,3 +581,115 @@ def test_other_features_are_refused():
     head = DeepFeatureReweighting(random_state=0).fit(X, Y, groups=G)
     with pytest.raises(ValueError, match="11 features.*expecting 12"):
         head.predict(X[:, 1:])
+
+
+# More classes, groups that overlap, units
+
+
+def three_classes(n=900, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(3, size=n)
+    a = (rng.random(n) < np.where(y == 0, 0.5, 0.15)).astype(int)
+    X = rng.normal(size=(n, 6)) + 1.5 * np.eye(6)[y] + 2.0 * a[:, None] * np.eye(6)[4]
+    return X, y, 2 * y + a
+
+
+def test_three_classes_are_one_against_the_others_each():
+    X, y, g = three_classes()
+    head = DeepFeatureReweighting([0.3], 4, random_state=0, tol=TIGHT)
+    head.fit(X, y, groups=g)
+    assert head.heads_.coef.shape == (4, 3, 6)
+    assert head.groups_.tolist() == [*range(6)]
+    stream, Z = np.random.RandomState(0), StandardScaler().fit_transform(X)
+    # The stream's draws: halves and a subset with three fits, then four times the same.
+    tuning = halves(g, stream)[1]
+    balanced_rows(g[tuning], stream)
+    fits = []
+    for _ in range(3):
+        stream.randint(np.iinfo(np.int32).max)
+    for _ in range(4):
+        rows = balanced_rows(g, stream)
+        fits.append(
+            [
+                LogisticRegression(
+                    C=0.3, l1_ratio=1, solver="liblinear", tol=TIGHT, max_iter=5000
+                )
+                .fit(Z[rows], y[rows] == k)
+                .coef_[0]
+                for k in range(3)
+            ]
+        )
+        for _ in range(3):
+            stream.randint(np.iinfo(np.int32).max)
+    np.testing.assert_allclose(head.heads_.coef, fits, atol=1e-3)
+    p = head.predict_proba(X)
+    assert p.shape == (900, 3)
+    np.testing.assert_array_equal(p.argmax(1), head.predict(X))
+    scores = X @ head.coef_.T + head.intercept_
+    np.testing.assert_allclose(head.decision_function(X), scores)
+
+
+def test_columns_of_names_are_their_combinations():
+    site = np.array(["A", "B"])[G % 2]
+    kind = dict(C=[0.1], n_resamples=2, random_state=0)
+    joint = np.array([f"{y}, {s}" for y, s in zip(Y, site)])
+    one = DeepFeatureReweighting(**kind).fit(X, Y, groups=joint)
+    columns = np.stack([Y.astype(str), site], 1)
+    two = DeepFeatureReweighting(**kind).fit(X, Y, groups=columns)
+    np.testing.assert_array_equal(one.coef_, two.coef_)
+    assert two.groups_.tolist() == ["0, A", "0, B", "1, A", "1, B"]
+
+
+def test_memberships_that_overlap_are_balanced():
+    rng = np.random.default_rng(0)
+    member = rng.random((len(Y), 3)) < [0.3, 0.2, 0.1]
+    head = DeepFeatureReweighting([0.1], 2, random_state=0).fit(X, Y, groups=member)
+    counts = dict(zip(head.groups_.tolist(), head.group_counts_.tolist()))
+    for c in (0, 1):
+        for k in range(3):
+            assert counts[f"{c}, column {k}"] == (member[:, k] & (Y == c)).sum()
+        assert counts[f"{c}, in no column"] == (~member.any(1) & (Y == c)).sum()
+    # A row of two groups is in one half only.
+    rows, names = group_rows(member, Y)
+    first, second = unit_halves(names, rows, np.random.default_rng(1))
+    assert not set(rows[first]) & set(rows[second])
+    assert len(first) + len(second) == len(rows)
+
+
+def test_no_unit_is_in_both_halves():
+    rng = np.random.default_rng(2)
+    unit = rng.integers(60, size=len(Y))
+    for seed in range(5):
+        first, second = unit_halves(G, unit, np.random.default_rng(seed))
+        assert not set(unit[first]) & set(unit[second])
+        assert len(first) + len(second) == len(Y)
+        assert set(G[first]) == set(G[second]) == {0, 1, 2, 3}
+    kind = dict(C=[0.3, 0.03], n_resamples=1, random_state=0)
+    apart = DeepFeatureReweighting(**kind).fit(X, Y, groups=G, units=unit)
+    alone = DeepFeatureReweighting(**kind).fit(X, Y, groups=G)
+    assert not np.array_equal(apart.scores_, alone.scores_)
+    for units, says in ((unit[1:], "units has shape"), ([None] * 360, "units holds")):
+        with pytest.raises(ValueError, match=says):
+            DeepFeatureReweighting(**kind).fit(X, Y, groups=G, units=units)
+
+
+def test_groups_reach_it_through_a_grid_search():
+    head = DeepFeatureReweighting([0.1], 2, random_state=0)
+    grid = {"scaler": ["reference", "validation"]}
+    with pytest.warns(UserWarning, match="groups were not given"):
+        found = GridSearchCV(head, grid, cv=3).fit(X, Y).best_estimator_
+    assert found.groups_.tolist() == [0, 1]
+    with config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        head.set_fit_request(groups=True)
+        found = GridSearchCV(head, grid, cv=3).fit(X, Y, groups=G).best_estimator_
+    assert found.groups_.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found.coef_, clone(head).fit(X, Y, groups=G).coef_)
+
+
+def test_half_precision_is_read():
+    half = torch.from_numpy(X).bfloat16()
+    one = DeepFeatureReweighting([0.1], 2, random_state=0).fit(half, Y, groups=G)
+    two = DeepFeatureReweighting([0.1], 2, random_state=0)
+    two.fit(half.float().numpy(), Y, groups=G)
+    np.testing.assert_array_equal(one.coef_, two.coef_)

@@ -6,7 +6,7 @@ from tailwise.methods.calibration import (
     fit_temperature,
     recalibrate,
 )
-from tailwise.methods.dfr import DeepFeatureReweighting, balanced_rows
+from tailwise.methods.dfr import DeepFeatureReweighting
 from tailwise.methods.dimension import (
     marchenko_pastur_dimension,
     participation_ratio,
@@ -23,6 +23,7 @@ from tailwise.methods.losses import (
     vs_loss,
 )
 from tailwise.methods.risk import example_weights, objective
+from tailwise.methods.rows import balanced_rows
 from tailwise.methods.solvers import (
     solve_heads,
     solve_logistic_heads,

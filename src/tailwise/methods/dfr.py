@@ -11,12 +11,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
+from tailwise.arrays import as_labels, from_torch
 from tailwise.methods.linear_head import (
     LinearHead,
     checked_groups,
     grid_of,
-    two_classes,
+    several_classes,
 )
+from tailwise.methods.rows import balanced_rows, group_rows, halves, unit_halves
 from tailwise.metrics import group_accuracies
 
 SCALERS = ("reference", "validation")
@@ -37,55 +39,13 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Heads:
-    """Fits before averaging, for scaled features: coef [R, d], intercept [R]."""
+    """Fits before averaging, for scaled features: coef [R, d], intercept [R].
+
+    With K > 2 classes coef [R, K, d] and intercept [R, K].
+    """
 
     coef: np.ndarray
     intercept: np.ndarray
-
-
-def balanced_rows(
-    groups: ArrayLike, rng, *, per_group: int | None = None
-) -> np.ndarray:
-    """Random rows in which every group has `per_group`, by default its smallest, count.
-
-    `rng` is a numpy Generator or RandomState; it permutes each group once, groups in
-    sorted order. Groups too small for the request are a ValueError, never capped.
-
-    Examples
-    --------
-    >>> rows = balanced_rows([0, 0, 0, 1, 1], np.random.default_rng(0))
-    >>> len(rows), sorted(rows[2:].tolist())
-    (4, [3, 4])
-    """
-    groups = np.asarray(groups)
-    labels, counts = np.unique(groups, return_counts=True)
-    smallest = counts.min(initial=len(groups))
-    take = smallest if per_group is None else per_group
-    if not 1 <= take <= smallest:
-        found = dict(zip(labels.tolist(), counts.tolist()))
-        raise ValueError(f"{take} rows per group: expected ≥ 1, groups hold {found}")
-    members = (rng.permutation(np.flatnonzero(groups == g)) for g in labels)
-    return np.concatenate([rows[:take] for rows in members])
-
-
-def halves(groups: ArrayLike, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a scoring and a tuning half, drawn at random within each group.
-
-    Of a group with an odd count the tuning half has one more. Groups in sorted order;
-    `rng` is a numpy Generator or RandomState. Ours: the scripts draw over all rows, so
-    that a small group can fall into one half.
-
-    Examples
-    --------
-    >>> scoring, tuning = halves([0, 0, 0, 1, 1], np.random.default_rng(0))
-    >>> len(scoring), len(tuning)
-    (2, 3)
-    """
-    groups = np.asarray(groups)
-    members = [rng.permutation(np.flatnonzero(groups == g)) for g in np.unique(groups)]
-    cut = [np.split(rows, [len(rows) // 2]) for rows in members]
-    scoring, tuning = (np.concatenate(half) for half in zip(*cut))
-    return scoring, tuning
 
 
 def zero_fraction(coef: ArrayLike) -> float:
@@ -105,7 +65,8 @@ class DeepFeatureReweighting(LinearHead):
 
     After the authors' scripts, which `VARIANTS` follow to the letter. One random split
     chooses C; the heads are then fitted on the whole set. liblinear's penalty includes
-    the intercept.
+    the intercept. More than two classes are fitted one against the others, as
+    liblinear did in the scripts' time.
 
     Parameters
     ----------
@@ -127,8 +88,8 @@ class DeepFeatureReweighting(LinearHead):
 
     Attributes
     ----------
-    classes_ : ndarray [2]
-    coef_, intercept_ : ndarray [1, d], [1]
+    classes_ : ndarray [K]
+    coef_, intercept_ : ndarray [1, d], [1], or [K, d], [K] for K > 2
         The mean head for raw features: ``X @ coef_.T + intercept_`` are the scores.
     C_, scores_ : float, ndarray
         The C chosen; worst-group accuracy of each C on the scoring half.
@@ -147,6 +108,8 @@ class DeepFeatureReweighting(LinearHead):
     ((20, 2), True)
     """
 
+    _multi_class = True
+
     def __init__(
         self,
         C=C_GRID,
@@ -163,15 +126,31 @@ class DeepFeatureReweighting(LinearHead):
         self.random_state = random_state
         self.tol = tol
 
-    def fit(self, X, y, *, groups=None, X_reference=None, expected_groups=None):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        groups=None,
+        X_reference=None,
+        expected_groups=None,
+        units=None,
+    ):
         """Choose C and fit the heads to held-out features ``X [n, d]``, labels ``y``.
 
-        `groups` [n] default to the classes. WITHOUT `X_reference` [m, d] the scaler
-        "reference" is fitted on X, as "validation" is. A ValueError names any of the
-        `expected_groups` without samples, a group with fewer than two samples in the
-        tuning half, and other bad input; a group with none in the other half warns.
+        `groups` [n] are labels; or several columns [n, m], see `group_rows`, which may
+        overlap. Without them classes are balanced, and a warning says so. WITHOUT
+        `X_reference` [m, d] the scaler "reference" is fitted on X, as "validation" is.
+        `units` [n], such as patients, are never in both halves that choose C. A
+        ValueError names any of the `expected_groups` without samples, a missing label,
+        a group with fewer than two samples in the tuning half, and other bad input; a
+        group with none in the other half warns.
+
+        In `GridSearchCV` and the like `groups` reach this method only by routing:
+        ``sklearn.set_config(enable_metadata_routing=True)`` and
+        ``head.set_fit_request(groups=True)``.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = validate_data(self, from_torch(X), from_torch(y), dtype=np.float64)
         if not (grid := grid_of("C", self.C)).all():
             raise ValueError(f"C is {self.C}: expected positive numbers")
         if not isinstance(self.n_resamples, Integral) or self.n_resamples < 1:
@@ -179,11 +158,23 @@ class DeepFeatureReweighting(LinearHead):
         for name, known in (("scaler", SCALERS), ("split", SPLITS)):
             if (given := getattr(self, name)) not in known:
                 raise ValueError(f"unknown {name} {given!r}: expected {known}")
-        self.classes_, target = two_classes(y)
-        groups = checked_groups(groups, y, expected_groups)
+        self.classes_, target = several_classes(y)
+        rows = np.arange(len(y))
+        if groups is None:
+            warnings.warn(
+                "DeepFeatureReweighting: groups were not given, so classes are "
+                "balanced (groups=y says that this is meant). GridSearchCV and the "
+                "like pass groups on only by metadata routing, see fit",
+                stacklevel=2,
+            )
+        else:
+            rows, groups = group_rows(groups, y)
+        groups = checked_groups(groups, y[rows], expected_groups)
+        units = self._checked_units(units, rows, len(y))
         self.groups_, self.group_counts_ = np.unique(groups, return_counts=True)
         rng = check_random_state(self.random_state)
-        self.scores_ = self._score_grid(X, target, groups, grid, rng)
+        member = X[rows], target[rows], groups
+        self.scores_ = self._score_grid(*member, units, grid, rng)
         self.C_ = float(grid[self.scores_.argmax()])
         reference = X
         if self.scaler == "reference" and X_reference is not None:
@@ -194,17 +185,31 @@ class DeepFeatureReweighting(LinearHead):
         self.scaler_ = StandardScaler().fit(reference)
         Z, fits = self.scaler_.transform(X), []
         for _ in range(self.n_resamples):
-            rows = balanced_rows(groups, rng)
-            fits.append(self._fit_head(Z[rows], target[rows], self.C_, rng))
-        self.heads_ = Heads(*(np.concatenate(a) for a in zip(*fits)))
+            drawn = rows[balanced_rows(groups, rng)]
+            fits.append(self._fit_head(Z[drawn], target[drawn], self.C_, rng))
+        join = np.concatenate if len(self.classes_) == 2 else np.stack
+        self.heads_ = Heads(*(join(a) for a in zip(*fits)))
         # Back to raw units: w / scale, b - w . mean / scale.
-        self.coef_ = self.heads_.coef.mean(0, keepdims=True) / self.scaler_.scale_
-        offset = self.coef_ @ self.scaler_.mean_
-        self.intercept_ = self.heads_.intercept.mean(keepdims=True) - offset
+        mean = (np.atleast_2d(self.heads_.coef.mean(0)), self.heads_.intercept.mean(0))
+        self.coef_ = mean[0] / self.scaler_.scale_
+        self.intercept_ = np.atleast_1d(mean[1]) - self.coef_ @ self.scaler_.mean_
         return self
 
-    def _score_grid(self, X, target, groups, grid, rng) -> np.ndarray:
-        if self.split == "groups":
+    def _checked_units(self, units, rows, n: int) -> np.ndarray | None:
+        """The unit of each row of `rows`; a row in several groups is a unit."""
+        if units is None:
+            return rows if len(rows) > n else None
+        units = as_labels("units", units)
+        if units.shape != (n,):
+            raise ValueError(f"units has shape {units.shape}: expected ({n},)")
+        if self.split != "groups":
+            raise ValueError(f"units with split {self.split!r}: expected 'groups'")
+        return units[rows]
+
+    def _score_grid(self, X, target, groups, units, grid, rng) -> np.ndarray:
+        if units is not None:
+            scoring, tuning = unit_halves(groups, units, rng)
+        elif self.split == "groups":
             scoring, tuning = halves(groups, rng)
         else:
             scoring, tuning = np.split(rng.permutation(len(X)), [len(X) // 2])
@@ -222,16 +227,26 @@ class DeepFeatureReweighting(LinearHead):
         Z, Z_scoring = scaler.transform(X[rows]), scaler.transform(X[scoring])
         for C in grid:
             coef, intercept = self._fit_head(Z, target[rows], C, rng)
-            y_hat = Z_scoring @ coef[0] + intercept > 0
+            scores = Z_scoring @ coef.T + intercept
+            y_hat = scores.argmax(1) if len(coef) > 1 else (scores[:, 0] > 0) * 1
             accuracies = group_accuracies(target[scoring], y_hat, groups[scoring])
             worst.append(accuracies.accuracy_worst_group)
         return np.array(worst)
 
     def _fit_head(self, Z, target, C, rng) -> tuple[np.ndarray, np.ndarray]:
-        if len(np.unique(target)) < 2:
+        present = np.unique(target)
+        if len(present) < 2:
             raise ValueError("a balanced subset has one class: group by class as well")
-        model = l1_logistic(C, rng, tol=self.tol).fit(Z, target)
-        return model.coef_, model.intercept_
+        K = len(self.classes_)
+        if len(present) < K:
+            text = f"a balanced subset has {len(present)} of {K} classes"
+            raise ValueError(f"{text}: group by class as well")
+        signs = [target] if K == 2 else [target == k for k in range(K)]
+        models = [l1_logistic(C, rng, tol=self.tol).fit(Z, sign) for sign in signs]
+        return tuple(
+            np.concatenate([getattr(model, name) for model in models])
+            for name in ("coef_", "intercept_")
+        )
 
 
 def l1_logistic(C: float, random_state=None, *, tol: float = 1e-4):

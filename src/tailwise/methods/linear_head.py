@@ -1,36 +1,48 @@
-"""What linear heads for two classes share: input checks, scores, one threshold."""
+"""What linear heads share: input checks, scores, one threshold."""
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tailwise.arrays import as_labels, from_torch
+
 
 class LinearHead(ClassifierMixin, BaseEstimator):
-    """What a fitted head in raw feature units does, however it was fitted."""
+    """What a fitted head in raw feature units does, however it was fitted.
+
+    With K > 2 classes it has a row of coefficients for each.
+    """
+
+    _multi_class = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_class = self._multi_class
         return tags
 
     def decision_function(self, X) -> np.ndarray:
-        """Scores ``[n]``; positive ones are for the second class."""
+        """Scores: ``[n]``, positive for the second class, or ``[n, K]``."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return X @ self.coef_[0] + self.intercept_[0]
+        X = validate_data(self, from_torch(X), dtype=np.float64, reset=False)
+        if len(self.coef_) == 1:
+            return X @ self.coef_[0] + self.intercept_[0]
+        return X @ self.coef_.T + self.intercept_
 
     def predict_proba(self, X) -> np.ndarray:
-        """Sigmoid of the scores, ``[n, 2]``; not calibrated."""
+        """Sigmoid of the scores ``[n, 2]``, or their softmax; not calibrated."""
         scores = self.decision_function(X)
+        if scores.ndim > 1:
+            return softmax(scores, 1)
         return np.stack([expit(-scores), expit(scores)], 1)
 
     def predict(self, X) -> np.ndarray:
         """The likelier class of each row of X."""
-        second = self.decision_function(X) > 0
-        return self.classes_[second.astype(int)]
+        scores = self.decision_function(X)
+        best = scores.argmax(1) if scores.ndim > 1 else (scores > 0).astype(int)
+        return self.classes_[best]
 
 
 def grid_of(name, values) -> np.ndarray:
@@ -41,12 +53,18 @@ def grid_of(name, values) -> np.ndarray:
     return grid
 
 
-def two_classes(y) -> tuple[np.ndarray, np.ndarray]:
-    """The two classes in y, and each sample's position among them."""
+def several_classes(y) -> tuple[np.ndarray, np.ndarray]:
+    """The classes in y, two or more, and each sample's position among them."""
     check_classification_targets(y)
     classes, target = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class, {classes}: expected two")
+    return classes, target
+
+
+def two_classes(y) -> tuple[np.ndarray, np.ndarray]:
+    """The two classes in y, and each sample's position among them."""
+    classes, target = several_classes(y)
     if len(classes) > 2:  # in the words that scikit-learn prescribes
         found = "Only binary classification is supported. The type of the target is"
         raise ValueError(f"{found} multiclass: y holds {len(classes)} classes")
@@ -55,11 +73,9 @@ def two_classes(y) -> tuple[np.ndarray, np.ndarray]:
 
 def checked_groups(groups, y, expected) -> np.ndarray:
     """Group labels, by default y, after every expected group has been looked for."""
-    groups = y if groups is None else np.asarray(groups)
+    groups = y if groups is None else as_labels("groups", groups)
     if groups.shape != (len(y),):
         raise ValueError(f"groups has shape {groups.shape}: expected ({len(y)},)")
-    if groups.dtype.kind == "f" and not np.isfinite(groups).all():
-        raise ValueError("groups holds NaN or infinite values: expected labels")
     present = set(groups.tolist())
     wanted = [] if expected is None else np.asarray(expected).tolist()
     missing = [g for g in wanted if g not in present]
