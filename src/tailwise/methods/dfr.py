@@ -243,10 +243,8 @@ class DeepFeatureReweighting(LinearHead):
             raise ValueError(f"{text}: group by class as well")
         signs = [target] if K == 2 else [target == k for k in range(K)]
         models = [l1_logistic(C, rng, tol=self.tol).fit(Z, sign) for sign in signs]
-        return tuple(
-            np.concatenate([getattr(model, name) for model in models])
-            for name in ("coef_", "intercept_")
-        )
+        coef = np.concatenate([model.coef_ for model in models])
+        return coef, np.concatenate([model.intercept_ for model in models])
 
 
 def l1_logistic(C: float, random_state=None, *, tol: float = 1e-4):
