@@ -6,7 +6,7 @@
 #
 # The symbols are those of the chapter.
 # In addition $D=\mathrm{diag}(\delta)$, $A^+$ is the pseudo-inverse, $\mathbf 1$ is the vector of ones, and $e_y$ is column $y$ of the unit matrix.
-# All results on this page are derived here; none is quoted from the paper.
+# Solution 1 is the paper's logits for classes of two sizes, and solution 2 its Theorem 1 (iii); any counts, and what follows, are ours.
 
 # %% tags=["hide-input"]
 import importlib.util

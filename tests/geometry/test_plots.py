@@ -238,31 +238,16 @@ def test_lines_of_a_panel_differ_in_style_and_colour(page, grid):
     assert len({line.get_marker() for line in ax.lines[1:6:2]}) == 3
 
 
-def test_ridge_curves_are_the_three_that_are_given(page):
-    ax, gammas = page(), np.linspace(-1, 1, 5)
-    given = np.exp(np.random.default_rng(0).normal(size=(3, 5)))
-    assert figures.ridge_curves(ax, gammas, *given) is ax
-    assert legend(ax) == ["limit", "exact, with ridge", "trained, with ridge"]
-    *drawn, one = ax.lines
-    for line, values in zip(drawn, given, strict=True):
-        np.testing.assert_array_equal(line.get_xydata(), np.stack([gammas, values], 1))
-    assert [line.get_linestyle() for line in drawn] == ["-", "--", "None"]
-    assert drawn[2].get_marker() == "s"
-    assert set(one.get_ydata()) == {1}
-    assert ax.get_yscale() == "log"
-    ticks = dict(zip(ax.get_yticks(), ax.get_yticklabels()))
-    assert all(float(text.get_text()) == at for at, text in ticks.items())
-
-
 def test_collapse_has_a_line_a_loss(page):
     ax, ridges = page(), np.logspace(-6, -2, 7)
     g = torch.Generator().manual_seed(0)
     cosine = {name: torch.rand(7, generator=g) for name in ("CE", "VS")}
-    assert figures.collapse(ax, ridges, cosine) is ax
+    assert figures.collapse(ax, ridges, cosine, "ridge") is ax
     assert legend(ax) == ["CE", "VS"]
     for line, values in zip(ax.lines, cosine.values(), strict=True):
         np.testing.assert_allclose(line.get_xydata(), np.stack([ridges, values], 1))
     assert ax.get_xscale() == "log"
+    assert ax.get_xlabel() == "ridge"
 
 
 # Networks

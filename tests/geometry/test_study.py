@@ -147,8 +147,11 @@ def test_limits_are_trained_as_each_alone():
         for seed in range(2):
             n = theory.step_counts(5, 5, R, 5)
             alone = train_ufm(n, [replace(configs[name], seed=seed)], steps=20, d=12)
-            expected = alone.error_w[0, -1].item(), alone.error_h[0, -1].item()
-            assert [e[seed] for e in errors] == pytest.approx(expected, rel=1e-9)
+            W, H = alone.W[0], alone.H[0]
+            cosine = (W * H).sum(-1) / (W.norm(dim=-1) * H.norm(dim=-1))
+            expected = alone.error_w[0, -1], alone.error_h[0, -1], cosine.min()
+            found_here = [e[seed] for e in errors]
+            assert found_here == pytest.approx([x.item() for x in expected], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -187,18 +190,15 @@ def test_margins_whose_multipliers_are_equal_count_alike():
         assert found == hit.flatten()[margin.argmax()].item()
 
 
-def test_a_trained_model_has_the_lengths_of_the_exact_solution():
-    n = theory.step_counts(2, 2, 10, 5)
-    gammas, ridge = [-0.5, 0.0, 0.5], 3e-3
-    exact, trained = study.ridge_ratios(n, gammas, ridge)
-    np.testing.assert_allclose(trained, exact, rtol=1e-3)
-    for gamma, ratio in zip(gammas, exact):
-        (gram,), _ = ridge_grams(n, Config(gamma=gamma), [ridge])
-        length2 = gram.diagonal()
-        expected = length2[:2].mean() / length2[2:].mean()
-        assert ratio == pytest.approx(expected.item())
-    limit = theory.step_blocks(2, 2, 10, torch.tensor(gammas), "ldt")[0].norm2_ratio
-    assert (np.abs(np.log(exact / limit.numpy())) > 0.01).all()
+def test_without_a_ridge_the_cosines_are_those_of_the_limit():
+    found = study.without_ridge(torch.tensor([10.0, 1000]))
+    assert list(found) == ["CE", "LDT 1/2", "CDT 1/6", "CDT 1/4"]
+    for name, kind, gamma in (("CE", "ldt", 0), ("CDT 1/6", "cdt", 1 / 6)):
+        for R, cosine in zip((10, 1000), found[name]):
+            n = theory.step_counts(5, 5, R)
+            delta = theory.temperatures(n, gamma)
+            gram, _ = theory.predicted_grams(n, delta, kind)
+            torch.testing.assert_close(cosine, gram[8, 9] / gram[9, 9], **SAME)
 
 
 def test_minority_cosines_are_those_of_the_exact_solution():

@@ -286,7 +286,7 @@ def test_norm_ratios_at_a_usual_weight_decay():
         assert ratio == pytest.approx(expected, rel=2e-3)
 
 
-def test_minority_collapse_is_an_effect_of_the_ridge():
+def test_a_ridge_collapses_the_minority_and_a_small_one_does_not():
     counts = step_counts(5, 5, 100)
     gram = ridge_grams(counts, Config(), [3e-3, 1e-5])[0]
     cosine = theory.blocks(gram, [False] * 5 + [True] * 5).cos_minor

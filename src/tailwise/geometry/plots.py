@@ -108,25 +108,13 @@ def cosines(ax: Axes, model: UFM, kind: str, ratio: float) -> Axes:
     return ax
 
 
-def ridge_curves(ax: Axes, gammas, limit, exact, trained) -> Axes:
-    """Ratios of squared lengths: in the limit, and with a ridge, solved and trained."""
-    ax.plot(gammas, limit, color=COLORS["blue"], ls="-", label="limit")
-    ax.plot(gammas, exact, color=COLORS["orange"], ls="--", label="exact, with ridge")
-    style = dict(color=COLORS["orange"], ls="none")
-    ax.plot(gammas, trained, "s", label="trained, with ridge", **style)
-    ax.axhline(1, color=INK, lw=1, ls=":")
-    ax.set(xlabel="exponent γ of LDT", ylabel="squared length, majority / minority")
-    ax.set_yscale("log")
-    ax.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"], minor=False)
-    ax.minorticks_off()
-    return ax
-
-
-def collapse(ax: Axes, ridges: Sequence[float], cosine: dict[str, Tensor]) -> Axes:
-    """Cosine of two minority classifiers against the ridge, a line a loss."""
+def collapse(
+    ax: Axes, x: Sequence[float], cosine: dict[str, Tensor], what: str
+) -> Axes:
+    """Cosine of two minority classifiers against the ridge or the ratio."""
     for (label, values), (color, line, _) in zip(cosine.items(), LOOKS):
-        ax.plot(ridges, values, color=color, ls=line, label=label)
-    ax.set(xscale="log", xlabel="ridge", ylabel="cosine of two minority classifiers")
+        ax.plot(x, values, color=color, ls=line, label=label)
+    ax.set(xscale="log", xlabel=what, ylabel="cosine of two minority classifiers")
     return ax
 
 

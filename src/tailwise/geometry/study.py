@@ -56,8 +56,9 @@ def main_grid(seeds: Sequence[int] = (0,)) -> tuple[Tensor, list[Config]]:
 
 def train_limits(
     configs: dict[str, Config], ratios: Sequence[int], seeds: int, **train
-) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
-    """Gram errors (W, H) of trained models to their limits, one a seed."""
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Gram errors of W and of H of trained models to their limits, one a seed, and the
+    smallest cosine of the classifier and the embedding of a class."""
     names = list(product(configs, ratios))
     members = [
         (theory.step_counts(5, 5, R, 5), replace(configs[name], seed=s))
@@ -66,10 +67,12 @@ def train_limits(
     ]
     counts = torch.stack([n for n, _ in members])
     found = train_ufm(counts, [c for _, c in members], **train)
-    errors = [
-        e[:, -1].view(len(names), seeds).numpy() for e in (found.error_w, found.error_h)
+    aligned = torch.cosine_similarity(found.W, found.H, -1).amin(-1)
+    numbers = [
+        x.view(len(names), seeds).numpy()
+        for x in (found.error_w[:, -1], found.error_h[:, -1], aligned)
     ]
-    return {name: (w, h) for name, w, h in zip(names, *errors)}
+    return dict(zip(names, zip(*numbers)))
 
 
 def slowest_margin_is_predicted(model: UFM) -> np.ndarray:
@@ -91,21 +94,17 @@ def slowest_margin_is_predicted(model: UFM) -> np.ndarray:
     return torch.stack(found).numpy()
 
 
-def ridge_ratios(
-    class_counts: Tensor, gammas: Sequence[float], ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared length of majority over minority classifiers for "ldt", by gamma.
-
-    From the exact solution with a ridge, and from a model that was trained with it.
-    """
-    minority = class_counts < class_counts.max()
-    exact = [ridge_grams(class_counts, Config(gamma=g), [ridge])[0][0] for g in gammas]
-    configs = [Config(gamma=g, ridge=ridge) for g in gammas]
-    W = train_ufm(class_counts, configs, steps=4000, decay=1e-4).W
-    return tuple(
-        theory.blocks(grams, minority).norm2_ratio.numpy()
-        for grams in (torch.stack(exact), W @ W.mT)
-    )
+def without_ridge(ratios: Sequence[float]) -> dict[str, Tensor]:
+    """Cosine of two minority classifiers in the limit, k = 10, by imbalance ratio."""
+    return {
+        name: theory.step_blocks(5, 5, ratios, gamma, kind)[0].cos_minor
+        for name, kind, gamma in (
+            ("CE", "ldt", 0),
+            ("LDT 1/2", "ldt", 0.5),
+            ("CDT 1/6", "cdt", 1 / 6),
+            ("CDT 1/4", "cdt", 0.25),
+        )
+    }
 
 
 def minority_cosines(

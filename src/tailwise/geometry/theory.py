@@ -17,7 +17,9 @@ Embeddings of a class coincide. With D = diag(delta), v = 1 ("ldt") or v_c = 1/d
     Z = W H = P D^-1        W W^T = A^(1/2)        H^T H = D^-1 (A^+)^(1/2) D^-1
 
 where column y of H is the embedding of class y. CE gives the geometry that arXiv
-2208.05512 calls SELI; the form for any counts and temperatures is derived in chapter 5.
+2208.05512 calls SELI. For STEP imbalance this is Theorem 1 of arXiv 2303.07608, see
+`tailwise.geometry.printed`; the form for any counts and temperatures is derived in
+chapter 5.
 Matrices here are in float64 and in these units: every constraint is active, the
 smallest margin is 1, and both factors are as long: tr W W^T = sum_c n_c ||h_c||^2. An
 unequal ridge on W and H would only rescale the two Gram matrices.

@@ -15,8 +15,9 @@ classes, these are the `LOSSES` and the knobs that they turn:
 a_y and D_c are temperatures that **multiply** logits; other texts divide by them. LDAM
 with a scale s is that of ``s z`` and ``s max_margin``. Predictions are the argmax of
 the raw logits. The sum leaves the label out, so that losses below machine epsilon keep
-their digits. Bad input raises a ValueError that names it. Sources: released code of
-arXiv 2103.01550 (VS) and 2303.07608 (LDT, CDT); the scale of wce is ours.
+their digits. Bad input raises a ValueError that names it. Sources: arXiv 2103.01550
+(VS), 2001.01385 (CDT) and 2303.07608 (LDT, its equation (3b); CDT is (3a), and the sign
+of iota in its (2) is opposite to ours); the scale of wce is ours.
 """
 
 import math
