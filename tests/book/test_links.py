@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from built import ADDRESS, pages_of
+from built import ADDRESS, Page, pages_of
 
 from tools.book.layout import ROOT, project, repository
 
@@ -13,16 +13,20 @@ def broken_links(html: Path) -> list[str]:
     """Links within the site that lead to no file, or to no anchor in it."""
     pages = pages_of(html)
     broken = []
-    for name, page in pages.items():
-        for link in page.links:
+    for name, linking in pages.items():
+        for link in linking.links:
             url = urlsplit(urljoin(ADDRESS + name, link))
             target = unquote(url.path).removeprefix(urlsplit(ADDRESS).path).lstrip("/")
             if url.netloc != urlsplit(ADDRESS).netloc:
                 continue
-            anchors = pages[target].anchors if target in pages else set()
             if not (html / target).is_file():
                 broken.append(f"{name}: {link}: no such file")
-            elif url.fragment and unquote(url.fragment) not in anchors:
+                continue
+            # The slides are a page among the assets.
+            is_asset = target.endswith(".html") and target not in pages
+            page = Page(html / target) if is_asset else pages.get(target)
+            anchors = page.anchors if page else set()
+            if url.fragment and unquote(url.fragment) not in anchors:
                 broken.append(f"{name}: {link}: no such anchor")
     return broken
 

@@ -20,6 +20,7 @@ from tools.site import anchors, cards
 
 # Uncompressed page and figures; the assets that pages share are not counted.
 HEAVIEST = 1e6
+CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 
 
 class Images(HTMLParser):
@@ -82,6 +83,17 @@ def test_planted_images_are_found(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"x" * 1000)
     assert weight(tmp_path / "a.html") == 2000 + (tmp_path / "a.html").stat().st_size
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_notebook_that_is_downloaded_runs_in_its_order(html, path):
+    """Its page shows the cells in another one."""
+    downloaded = html / "_sources" / path.relative_to(ROOT)
+    sources = [
+        [cell.source for cell in nbformat.read(file, as_version=4).cells]
+        for file in (downloaded, path)
+    ]
+    assert sources[0] == sources[1]
 
 
 # What others show of a link

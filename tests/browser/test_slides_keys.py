@@ -82,7 +82,7 @@ def test_without_scripts_all_slides_are_shown(visiting, url, deck):
 
 
 def test_arrow_keys_lead_through_the_slides(visiting, url, deck):
-    kinds = re.findall(r"<section( class='(?:title|part)')?>", deck)
+    kinds = re.findall(r"<section( class='(?:title|part)'[^>]*)?>", deck)
     _, first, second, *_ = (n for n, kind in enumerate(kinds, start=1) if kind)
     last = len(kinds)
     with visiting(url, offline=True, viewport=SCREEN) as page:
@@ -101,6 +101,11 @@ def test_arrow_keys_lead_through_the_slides(visiting, url, deck):
         ):
             page.keyboard.press(key)
             assert page.evaluate(SHOWN) == [number], key
+
+
+def test_an_address_leads_to_a_chapter(visiting, url):
+    with visiting(f"{url}#ch2", offline=True, viewport=SCREEN) as page:
+        assert page.locator("section.shown .where").first.text_content() == "Chapter 2"
 
 
 def test_planted_faults_are_found(browser, deck, tmp_path):

@@ -209,7 +209,12 @@ def test_a_chapter_opens_with_its_line(book):
     assert title == "# 9 · ch9.one"
     assert "<a href='../scoreboard.html#ch9'>1 of 3 reproduced" in line
     assert line.endswith("about 1 min to read · runs 1 min on a laptop</p>")
-    assert rest == ["", "Text."]
+    assert rest[-3:] == ["</div>", "", "Text."]
+    below = "\n".join(rest)
+    assert "[On Monday](#on-monday)" in below
+    assert "{download}`exercises <../exercises/9_nine.ipynb>`" in below
+    assert "[solutions](../solutions/9_nine.ipynb)" in below
+    assert "<a href='../../_static/slides.html#ch9'>slides</a>" in below
 
 
 def test_a_preview_is_escaped_and_plain(book):

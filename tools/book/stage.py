@@ -26,14 +26,28 @@ def lay_out(book: Book, executed: bool) -> Path:
     # One source for each document: the .py halves stay behind.
     left_behind = shutil.ignore_patterns("*.py", "__pycache__", ".*", "results")
     shutil.copytree(book.source, stage / "book", ignore=left_behind)
-    for name in ("_config.yml", "_toc.yml", "CHANGELOG.md"):
+    for name in ("_config.yml", "_toc.yml"):
         shutil.copy(book.root / name, stage / name)
     for py in book.chapters() + book.pages() if executed else []:
         if book.is_current(py):
             below = py.relative_to(book.root).with_suffix(".ipynb")
             shutil.copy(book.executed(py), stage / below)
     workshop.lay_out(book, stage)
+    keep_notebooks(book, stage)
     return stage
+
+
+def keep_notebooks(book: Book, stage: Path) -> None:
+    """Keep the notebooks as they run; `dress` changes the order of those of pages."""
+    kept = runnable(book)
+    shutil.rmtree(kept, ignore_errors=True)
+    for path in (stage / "book").rglob("*.ipynb"):
+        write(kept / path.relative_to(stage), path.read_bytes())
+
+
+def runnable(book: Book) -> Path:
+    """The folder of the notebooks in the order in which they run."""
+    return book.build / "notebooks"
 
 
 def key(book: Book) -> str:
@@ -64,6 +78,10 @@ def build(book: Book) -> int:
         if done.returncode:
             print(done.stdout)
             return done.returncode
+        # What a reader downloads has to run.
+        shutil.copytree(
+            runnable(book), site / "_build" / "html" / "_sources", dirs_exist_ok=True
+        )
         shutil.rmtree(html, ignore_errors=True)
         os.replace(site / "_build" / "html", html)
         shutil.rmtree(site)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.book.layout import TEMPLATES, Book, project, write
-from tools.book.stage import is_built
+from tools.book.stage import is_built, runnable
 
 TIME = (2020, 1, 1, 0, 0, 0)  # of every entry; any fixed one would do
 FOLDERS = ("chapters", "solutions", "exercises")
@@ -81,6 +81,7 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
         raise ValueError(f"not here, or older than its sources: {site} (make html)")
     held = {f"site/{name}": path for name, path in _files(site)}
     pages = dict(_files(stage, (".ipynb", ".md")))
+    pages |= dict(_files(runnable(book) / "book", (".ipynb",)))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
     trained = _files(cache.folder(), (".safetensors", ".sha256"))
     held |= {f"cache/{name}": path for name, path in trained}

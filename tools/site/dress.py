@@ -36,6 +36,9 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     found = cards(book.source)
     front = stage / "book" / "index.md"
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
+    changes = (book.root / "CHANGELOG.md").read_text("utf-8")
+    page = stage / "book" / "changelog.md"
+    write(page, fill(page.read_text("utf-8"), {"changelog": changes}))
     for card, chapter in zip(found, map(_chapter, found)):
         path = stage / "book" / f"{card.page}.ipynb"
         notebook = nbformat.read(path, as_version=4)
@@ -112,12 +115,20 @@ def trust(found: list[Card]) -> str:
 
 
 def add_line(notebook, card: Card) -> None:
-    """Say under a chapter's title what held up, and how long it is to read and run."""
-    board = "../" * card.page.count("/") + f"scoreboard.html#ch{card.number}"
+    """Say under a title what held up, how long it takes, and what belongs to it."""
+    up = "../" * card.page.count("/")
+    name = card.page.rpartition("/")[2]
     line = (
-        f"<p class='chapter-line'>The paper’s claims: <a href='{board}'>"
-        f"{card.tally}</a> · about {reading_minutes(notebook)} min to read · "
-        f"runs {card.time} on a laptop</p>"
+        f"<p class='chapter-line'>The paper’s claims: <a href='{up}scoreboard.html"
+        f"#ch{card.number}'>{card.tally}</a> · about {reading_minutes(notebook)} min "
+        f"to read · runs {card.time} on a laptop</p>\n\n"
+        "<div class='chapter-line'>\n\n"
+        + ("[On Monday](#on-monday) · " if card.monday else "")
+        + f"{{download}}`exercises <{up}exercises/{name}.ipynb>` · "
+        f"[solutions]({up}solutions/{name}.ipynb) · "
+        f"<a href='{up}../_static/slides.html#ch{card.number}'>slides</a> · "
+        f"[notes for teachers]({up}workshop/teacher_{card.number}.md) · "
+        f"[for a room without a network]({up}workshop/index.md#the-room)\n\n</div>"
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"
