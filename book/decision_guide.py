@@ -5,13 +5,17 @@
 # What do you try first, what does it buy, what does it cost, and what should you leave alone?
 #
 # Every answer below was measured in the [transfer matrix](transfer_matrix.ipynb), where each method of this book meets each small world of this book.
-# The code after a sentence names the cells that it rests on: `tail · LA − CE · balanced > 0` says that in the world *tail* LA beats CE in the mean over classes by more than two standard errors.
-# `>` and `<` mean that the 95 % interval lies beyond that number, `~` that it covers it; a test looks up each one in the record.
-# The worlds are *step* (a few rare classes), *birds* (rare groups), *skin* (a missing group), *noise* (hard examples) and *tail* (a long tail).
+# The worlds are called by what is rare in them: *rare classes*, *rare groups*, *a missing group*, *a long tail*, and *hard examples*.
 # *Worst group* is the smallest accuracy of a group, *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
 # LA adds log priors to the logits in training, LDT multiplies them by a number of the label, VS does both by class, and DFR averages heads on balanced groups; see the [glossary](glossary.md).
 #
 # The worlds are small, so take the direction from here and the size from a pilot on your own data.
+
+# %% [markdown] tags=["notebook-only"]
+# The code after a sentence names the cells that it rests on: `tail · LA − CE · balanced > 0` says that in the world *tail* LA beats CE in the mean over classes beyond its 95 % interval.
+# `>` and `<` mean that the 95 % interval lies beyond that number, `~` that it covers it; a test looks up each one in the record.
+# In this code the worlds are *step* (rare classes), *birds* (rare groups), *skin* (a missing group), *noise* (hard examples) and *tail* (a long tail).
+# On the page the code is a numbered source.
 
 # %% tags=["remove-cell"]
 import importlib.util
@@ -46,7 +50,7 @@ def buys(world, *methods):
 # ## Start here
 #
 # Ask the questions from the top; the first yes decides.
-# The number at each arrow is the cell behind it, ± half of its 95 % interval.
+# The number at each arrow is the cell behind it, ± its standard error.
 
 # %% tags=["remove-input"]
 Chart(

@@ -25,6 +25,9 @@ from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
 from tools.site.opening import arrange, reading_minutes
 from tools.site.origins import add_origins
+from tools.site.sources import number_sources
+
+CITING = ("decision_guide", "transfer_matrix")  # pages whose sentences have sources
 
 
 def dress(book: Book, stage: Path, executed: bool = False) -> None:
@@ -48,6 +51,12 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
         add_origins(notebook, chapter, read(chapter.key, book.profile))
         add_anchors(notebook, chapter)
         nbformat.write(notebook, path)
+    if measured := matrix.recorded("laptop"):
+        for name in CITING:
+            path = stage / "book" / f"{name}.ipynb"
+            notebook = nbformat.read(path, as_version=4)
+            number_sources(notebook, measured)
+            nbformat.write(notebook, path)
     glossary = stage / "book" / "glossary.md"
     write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))
     static = stage / "book" / "_static"
