@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ("tools", "tailwise.ledger")  # packages whose templates fill the pages
 # Pages that read nothing of what this run's chapters measure, the longest first. The
 # guide reads a record that is committed.
-GUIDE = "decision_guide.py"
-INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", GUIDE)
+GUIDE, TRIAL = "decision_guide.py", "field_trial.py"
+INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", TRIAL, GUIDE)
+STUDIES = "backbone"  # book/results of chapter 1 and the trial: features that ship not
 LONGEST = ("4_lpt_experts.py", "2_dfr_sufficiency.py")  # of the solutions
 
 
@@ -98,6 +99,8 @@ class Book:
             return [*found, self.source / "claims", self.results, recorded]
         if py.name == GUIDE:
             return [*found, recorded]
+        if py.name == TRIAL:
+            return [*found, recorded / STUDIES]
         number, named, _ = py.name.partition("_")
         if not (named and number.isdigit()):
             return found
@@ -106,7 +109,8 @@ class Book:
         records = recorded.glob(f"*/{chapter}.json")
         found += [path for path in records if path.parent.name != self.profile]
         found += [self.source / "claims" / f"{chapter}.yml"]
-        return [*found, recorded / "experts"] if chapter == "ch4" else found
+        shown = {"ch1": STUDIES, "ch4": "experts"}  # studies recorded apart
+        return [*found, recorded / shown[chapter]] if chapter in shown else found
 
     def key(self, py: Path) -> str:
         """A hash of everything that decides what a notebook's outputs are."""

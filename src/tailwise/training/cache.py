@@ -1,4 +1,4 @@
-"""Trained networks kept on disk with a checksum, so that each is trained once."""
+"""What took long, kept on disk with a checksum: weights of networks, features."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from tailwise.data.assets import ASSETS
 from tailwise.files import checkout, file_hash, write_whole
@@ -17,7 +17,7 @@ from tailwise.profiles import reseeded
 
 
 def folder() -> Path:
-    """Where trained networks are kept.
+    """Where trained networks and features are kept.
 
     ``$TAILWISE_CACHE``; in a checkout ``_build/cache``; elsewhere
     ``~/.cache/tailwise``.
@@ -39,6 +39,47 @@ def key(settings: dict, sources: Sequence[ModuleType]) -> str:
         settings = settings | {"reseeded": fresh}
     text = json.dumps([settings, code, release], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def read(name: str) -> dict[str, Tensor] | None:
+    """Tensors kept under a name; None if there are none or the checksum fails."""
+    kept = folder() / f"{name}.safetensors"
+    checksum = kept.with_suffix(".sha256")
+    if kept.is_file() and checksum.is_file():
+        content = kept.read_bytes()
+        if hashlib.sha256(content).hexdigest() == checksum.read_text().strip():
+            return load(content)
+    return None
+
+
+def keep(name: str, tensors: dict[str, Tensor]) -> None:
+    """Keep tensors under a name, the checksum after them."""
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    kept = folder() / f"{name}.safetensors"
+    write_whole(kept, content)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    write_whole(kept.with_suffix(".sha256"), digest)
+
+
+def compute_once(
+    compute: Callable[[], dict[str, Tensor]],
+    settings: dict,
+    sources: Sequence[ModuleType],
+) -> dict[str, Tensor]:
+    """Tensors from the cache, or computed now and kept.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns tensors by name.
+    settings, sources
+        What decides the outcome, as in `train_once`.
+    """
+    name = key(settings, sources)
+    if (found := read(name)) is None:
+        found = compute()
+        keep(name, found)
+    return found
 
 
 def train_once(
@@ -66,18 +107,11 @@ def train_once(
         Whether it was trained now. A file that fails its checksum is made again.
     """
     name = key(settings, sources)
-    weights = folder() / f"{name}.safetensors"
-    checksum = weights.with_suffix(".sha256")
-    if weights.is_file() and checksum.is_file():
-        content = weights.read_bytes()
-        if hashlib.sha256(content).hexdigest() == checksum.read_text().strip():
-            model.load_state_dict(load(content))
-            model.eval()
-            return False
+    if (kept := read(name)) is not None:
+        model.load_state_dict(kept)
+        model.eval()
+        return False
     train(model)
     model.eval()
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    content = save(state)
-    write_whole(weights, content)
-    write_whole(checksum, hashlib.sha256(content).hexdigest().encode())
+    keep(name, model.state_dict())
     return True

@@ -17,7 +17,9 @@ from tailwise.methods.weighted import (
     leave_one_out_scores,
     solve_heads,
 )
+from tailwise.weighting.descent import solver_run
 from tailwise.weighting.networks import resample
+from tailwise.weighting.spread import shape_claims, shape_tests
 
 __all__ = [
     "WeightedHead",
@@ -32,6 +34,9 @@ __all__ = [
     "leave_one_out_scores",
     "optimal_ratio",
     "resample",
+    "shape_claims",
+    "shape_tests",
     "shifted_error",
     "solve_heads",
+    "solver_run",
 ]

@@ -50,7 +50,13 @@ def _images(split: str, label: int, profile: Profile) -> Tensor:
 
 
 def frozen_pair(
-    minority: str, majority: str, profile: Profile, *, seed: int = 0, epochs: int = 20
+    minority: str,
+    majority: str,
+    profile: Profile,
+    *,
+    seed: int = 0,
+    epochs: int = 20,
+    width: int = 64,
 ) -> FrozenPair:
     """Train a small network on an unbalanced pair of classes and freeze its features.
 
@@ -67,6 +73,8 @@ def frozen_pair(
     seed : int
         Seeds the network, the split and the order of the batches.
     epochs : int
+    width : int
+        Features d.
 
     Raises
     ------
@@ -91,7 +99,7 @@ def frozen_pair(
     devices = [0] if profile.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(reseeded(seed))
-        model = SmallCNN(2, channels=8)
+        model = SmallCNN(2, channels=8, n_features=width)
         model.to(profile.device, memory_format=torch.channels_last)  # the faster way
         loop.train(
             model,
@@ -262,28 +270,72 @@ def compare_rules(
     RuleComparison
     """
     X, y = resample(pair, n, n_resamples, prior=prior, generator=generator)
+    heads = rule_heads(X, y, ridge, grid=grid, n_draws=n_draws, generator=generator)
+    return heads.judged(pair.test)
+
+
+@dataclass(frozen=True)
+class RuleHeads:
+    """Heads on S samples: those of each rule, and those of a sweep over ratios.
+
+    Attributes
+    ----------
+    heads : dict of str to (Tensor [S, d], Tensor [S])
+        Coefficients and intercepts; NaN where a rule is not defined.
+    ratio : dict of str to Tensor [S]
+    grid : Tensor [R]
+    sweep : tuple of Tensor
+        Coefficients ``[S, R, d]`` and intercepts ``[S, R]``.
+    """
+
+    heads: dict[str, tuple[Tensor, Tensor]]
+    ratio: dict[str, Tensor]
+    grid: Tensor
+    sweep: tuple[Tensor, Tensor]
+
+    def judged(self, test: tuple[Tensor, Tensor]) -> RuleComparison:
+        """Accuracies on features of the minority and the majority."""
+        accuracy = {}
+        for rule, (coef, intercept) in self.heads.items():
+            found = class_accuracies(coef, intercept, test)
+            accuracy[rule] = found.masked_fill(intercept.isnan(), torch.nan)
+        sweep = class_accuracies(*self.sweep, test)
+        return RuleComparison(accuracy, self.ratio, self.grid, sweep)
+
+
+def rule_heads(
+    X: Tensor,
+    y: Tensor,
+    ridge: float,
+    *,
+    grid: Tensor,
+    n_draws: int,
+    generator: torch.Generator,
+) -> RuleHeads:
+    """The head of every rule on samples X [S, n, d], y [S, n] with equal counts.
+
+    The minority's rows come first, as from `resample`; the other parameters are those
+    of `compare_rules`.
+    """
+    prior = (y[0] > 0).double().mean().item()
     ratio = candidate_ratios(X, prior, ridge)
     chosen = torch.stack(list(ratio.values()), 1)
     coef, intercept = solve_ratio_heads(X, y, chosen.nan_to_num(1.0), ridge)
-    found = class_accuracies(coef, intercept, pair.test)
-    found = found.masked_fill(chosen.isnan(), torch.nan)
-    accuracy = dict(zip(ratio, found.unbind(-1)))
+    intercept = intercept.masked_fill(chosen.isnan(), torch.nan)
+    heads = dict(zip(ratio, zip(coef.unbind(1), intercept.unbind(1))))
 
     unweighted = torch.ones_like(y)
     threshold = balancing_threshold(leave_one_out_scores(X, y, unweighted, ridge), y)
-    moved = intercept[:, 0] - threshold
-    accuracy["threshold shift"] = class_accuracies(coef[:, 0], moved, pair.test)
+    heads["threshold shift"] = coef[:, 0], intercept[:, 0] - threshold
 
     one, averaged = [], []
     for features, labels in zip(X, y) if n_draws else ():
         rows = downsampled_rows(labels, n_draws, generator)
         equal = torch.ones_like(labels[rows])
         coef, intercept = solve_heads(features[rows], labels[rows], equal, ridge)
-        one.append(class_accuracies(coef[0], intercept[0], pair.test))
-        averaged.append(class_accuracies(coef.mean(0), intercept.mean(0), pair.test))
+        one.append((coef[0], intercept[0]))
+        averaged.append((coef.mean(0), intercept.mean(0)))
     if n_draws:
-        accuracy["one downsample"] = torch.stack(one, 1)
-        accuracy[f"{n_draws} downsamples"] = torch.stack(averaged, 1)
-
-    sweep = class_accuracies(*solve_ratio_heads(X, y, grid, ridge), pair.test)
-    return RuleComparison(accuracy, ratio, grid, sweep)
+        heads["one downsample"] = tuple(map(torch.stack, zip(*one)))
+        heads[f"{n_draws} downsamples"] = tuple(map(torch.stack, zip(*averaged)))
+    return RuleHeads(heads, ratio, grid, solve_ratio_heads(X, y, grid, ridge))

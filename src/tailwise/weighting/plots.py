@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tailwise.methods import equal_error
 from tailwise.metrics import estimate
-from tailwise.plots import COLORS, INK, band, forest
+from tailwise.plots import COLORS, INK, LINES, band, forest
 from tailwise.weighting.networks import RuleComparison
 from tailwise.weighting.simulation import Rivals
 from tailwise.weighting.study import RidgeRun, SettingRun, gain, worst_difference
@@ -212,3 +212,25 @@ def gains(ax: Axes, results: dict[str, list[RuleComparison]], rules: list[str]) 
     ax.axvline(0, color=INK, lw=1)
     ax.set_xlabel("gain in worst-class accuracy over the priors, points")
     return ax
+
+
+def wide_sweeps(axes: list[Axes], rows: list[dict], n: int = 180) -> list[Axes]:
+    """The smaller mean class accuracy against the ratio, a line a ridge, by pair.
+
+    `rows` are those of the recorded study; a dotted line is the moved threshold.
+    """
+    shown = [row for row in rows if row["n"] == n and row["prior"] == 0.2]
+    for ax, row in zip(axes, shown):
+        for k, (ridge, found) in enumerate(row["ridges"].items()):
+            least = np.min(found["sweep"], axis=0)
+            color = list(COLORS.values())[k]
+            label = f"ridge {float(ridge):g}"
+            ax.plot(row["grid"], least, color=color, ls=LINES[k], label=label)
+        moved = row["rules"]["threshold shift"]
+        level = min(np.mean(moved[kind]) for kind in ("minority", "majority"))
+        ax.axhline(level, color=INK, ls=":", label="moved threshold")
+        ax.set_title(f"{row['rare']} / {row['common']}")
+        ratio_axis(ax, (1, 4, 20, 100, 1000))
+    axes[0].set(ylabel="smaller class accuracy", ylim=(0.3, 1))
+    axes[1].legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    return axes

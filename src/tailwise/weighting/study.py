@@ -334,6 +334,23 @@ def compare_networks(
     }
 
 
+def by_ridge(
+    pairs: dict[str, list[FrozenPair]],
+    results: dict[tuple[str, int], list[RuleComparison]],
+    ridges: tuple[float, ...],
+    **kwargs,
+) -> dict[tuple[str, int, float], RuleComparison]:
+    """The first network of every pair at other ridges beside `results`, by (rare class,
+    n, ridge) in this order; `results` are of ridge 0.01."""
+    found = {(*key, 0.01): runs[0] for key, runs in results.items()}
+    first = {rare: networks[:1] for rare, networks in pairs.items()}
+    sizes = tuple({n: None for _, n in results})
+    for ridge in ridges:
+        runs = compare_networks(first, sizes, ridge, **kwargs)
+        found |= {(*key, ridge): one for key, (one,) in runs.items()}
+    return dict(sorted(found.items()))
+
+
 def rule_scores(runs: list[RidgeRun]) -> pd.DataFrame:
     """How far each rule's ratio is from the one that equalises, over ridge worlds."""
     rows = []
@@ -371,12 +388,27 @@ def log_ratio_growth(
     """
     pairs = zip(few, many)
     logs = [[np.log(equal_accuracy_ratio(r).mean) for r in pair] for pair in pairs]
-    growth = np.array([a - b for a, b in logs])
-    found = growth[np.isfinite(growth)]
-    missing = len(growth) - len(found)
+    return over_networks([a - b for a, b in logs])
+
+
+def over_networks(values: list[float]) -> tuple[Estimate, int]:
+    """Estimate over the finite values, and how many are not."""
+    values = np.asarray(values)
+    found = values[np.isfinite(values)]
+    missing = len(values) - len(found)
     if len(found) < 2:
         return Estimate(float(found.sum()) if len(found) else np.nan, 0.0, 1), missing
     return estimate(found), missing
+
+
+def image_gains(
+    results: dict[str, list[RuleComparison]], contests: dict[str, tuple[str, str]]
+) -> dict[str, dict[str, Estimate]]:
+    """`gain` by claim and minority class; a contest is a rule and its rival."""
+    return {
+        claim: {rare: gain(runs, *both) for rare, runs in results.items()}
+        for claim, both in contests.items()
+    }
 
 
 def ratio_table(results: dict[tuple, RuleComparison]) -> pd.DataFrame:
