@@ -24,7 +24,9 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # ## A chapter from start to end
 #
 # Each row is a record that is committed with the book.
-# A chapter runs as one process, chapters 4 and 5 with two more; the memory is the largest that the first ever held.
+# A chapter runs as one process, and some with more for their [chunks](how_to_run.md#long-runs); the memory is the largest that any of them ever held.
+# *A repetition* is the most that one more repetition of everything in the chapter would take on one core: the CPU seconds over the smallest number of repetitions behind a claim.
+# Chunks that were kept from an earlier run count as if they had been computed now, one after the other.
 # Chapter 2 trains its networks once and keeps them, so its first run takes longer.
 
 # %% tags=["remove-input"]

@@ -72,6 +72,20 @@ def test_times_add_up_and_memory_does_not(book):
     assert costs.cost_table().missing.startswith("Not recorded yet: full")
 
 
+def test_one_more_repetition_is_at_most_the_whole_over_the_fewest(book):
+    ledger = claims.Ledger("ch8", profiles.current("laptop"))
+    for part, n in (("a", 20), ("b", 5), ("exact", 1)):
+        ledger.record("ch8.a", 0.6, 0.1 if n > 1 else 0.0, n=n, part=part)
+    ledger.save()
+    path = claims.results_dir("laptop") / "ch8.json"
+    fields = json.loads(path.read_text())
+    fields["provenance"]["cpu_s"] = 60.0
+    path.write_text(json.dumps(fields))
+    run("ch9", cpu_s=7.0)
+    frame = costs.cost_table().frame().set_index("chapter")
+    assert list(frame["a repetition"]) == ["≤ 12 s", "–", "≤ 12 s"]
+
+
 def test_a_single_record_needs_no_total(book):
     run("ch9")
     table = costs.cost_table()

@@ -49,7 +49,7 @@ def test_a_shift_moves_scores_along_the_log_priors(found):
 
 def test_subsets_are_balanced_and_halves_are_disjoint():
     cells = tiny().train.group
-    rows = methods.subsets(cells, 4)
+    rows = methods.subsets(cells, 4, range(S))
     smallest = min(row.bincount()[row.bincount() > 0].min() for row in cells)
     for s in range(S):
         for picked in rows[s]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tailwise.matrix import worlds
 from tailwise.matrix.heads import Member, fit, logits_of
-from tailwise.matrix.run import METRICS, choose, measure, rates, read, run
+from tailwise.matrix.run import METRICS, choose, measure, rates, read, run, run_world
 from tailwise.metrics import group_accuracies
 from tailwise.profiles import current
 
@@ -93,6 +93,32 @@ def test_a_record_is_written_whole_and_read_back(record, tmp_path, monkeypatch):
     path.write_text("[1]")
     with pytest.raises(ValueError, match=r"transfer\.json is not"):
         read(path)
+
+
+@pytest.mark.parametrize("name", worlds.WORLDS)
+def test_a_seed_is_the_same_alone_and_among_others(name):
+    P = current("smoke")
+    both, one = (worlds.WORLDS[name](P, seeds) for seeds in ([3, 4], [4]))
+    for part in ("train", "val", "test"):
+        for a, b in zip(*(vars(getattr(w, part)).values() for w in (both, one))):
+            assert torch.equal(a[1:], b)
+    assert torch.equal(both.mix[1:], one.mix)
+    assert (both.seeds, one.seeds) == ((3, 4), (4,))
+
+
+def test_a_run_is_that_of_its_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILWISE_CACHE", str(tmp_path))
+    P = current("smoke")
+    record = run(P, ["birds"], n_seeds=2)
+    for s in range(2):
+        described, values = run_world(worlds.rare_groups(P, [s]))
+        assert described | {"fell back": 0} == record.worlds["birds"] | {"fell back": 0}
+        for method, metrics in values.items():
+            for metric, (value,) in metrics.items():
+                assert record.of("birds", method, metric)[s] == value
+    kept = list(tmp_path.rglob("run.one_seed/*.safetensors"))
+    assert len(kept) == 2
+    assert run(P, ["birds"], n_seeds=3).provenance["kept_cpu_s"] > 0
 
 
 @pytest.mark.parametrize(

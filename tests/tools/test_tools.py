@@ -1,6 +1,7 @@
 """The maintainers' scripts, on a tiny book that is thrown away."""
 
 import asyncio
+import contextlib
 import io
 import json
 import subprocess
@@ -11,6 +12,7 @@ import jupytext
 import nbformat
 import pandas as pd
 import pytest
+import torch
 from jupytext.compare import compare_notebooks
 
 from tailwise.ledger import claims
@@ -210,13 +212,36 @@ def test_progress_away_from_a_terminal_is_a_line_every_few_cells():
     assert stream.getvalue().splitlines() == lines
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_cell_says_how_far_its_chunks_are(book, tmp_path):
+    file, progress = tmp_path / "line", execute.Progress(Terminal())
+    run = execute.Run(book, book.chapters()[0], progress)
+    file.write_text("train: 3 of 9 chunks, about 2 h left")
+
+    async def briefly() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(run._watch(file), 2.5)
+
+    progress.cell(run.name, 4, 12)
+    asyncio.run(briefly())
+    shown = progress.stream.getvalue().split("\r\033[K")
+    assert shown[1:] == ["1_tiny  4/12", "1_tiny  4/12 · " + file.read_text()]
+    progress.cell(run.name, 5, 12)
+    assert progress.stream.getvalue().endswith("\r\033[K1_tiny  5/12")
+
+
 @pytest.mark.parametrize(
     ("profile", "jobs", "threads", "share"),
     [
         ("smoke", 2, "1", "3"),
         ("laptop", 1, "1", "6"),
         ("laptop", 4, "1", "1"),
-        ("full", 1, "6", "6"),
+        ("full", 2, "1", "3"),
+        ("on a GPU", 1, "6", "6"),
     ],
 )
 def test_notebooks_share_the_cores(
@@ -230,6 +255,9 @@ def test_notebooks_share_the_cores(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(execute, "cores", lambda: 6)
     monkeypatch.setattr(execute.Run, "execute", execute_nothing)
+    if profile == "on a GPU":
+        profile = "full"
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     book = replace(tiny_book(tmp_path), profile=profile)
     stale = book.chapters() * 4
     assert asyncio.run(execute._execute_all(book, stale, jobs)) == []

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tools.book.layout import Book, dumps, read_source, write
 
+PROGRESS = "progress"  # file in which a notebook says how far a long cell is
 AGAIN = "run-again-last"  # tag of a cell that shows its own notebook's record
 # To glibc: keep the memory of a freed tensor for the next step's instead of returning
 # it to the system, which costs a tenth of the time where steps are short.
@@ -42,6 +43,15 @@ class Progress:
             self._redraw()
         elif done % 5 == 0 and done < total:
             print(self.running[name], file=self.stream, flush=True)
+
+    def note(self, name: str, line: str) -> None:
+        """What a cell that takes long says of its chunks, until the next cell."""
+        if self.stream.isatty():
+            self.running[name] = f"{self.running.get(name, name)} · {line}"
+            self._redraw()
+            self.running[name] = self.running[name].partition(" · ")[0]
+        else:
+            print(f"{name}  {line}", file=self.stream, flush=True)
 
     def end(self, name: str, outcome: str) -> None:
         line = f"{self.running.pop(name, name)}  {outcome}"
@@ -113,12 +123,24 @@ class Run:
             on_cell_executed=ended,
             on_notebook_start=_leave_signals_alone,
         )
+        watching = asyncio.create_task(self._watch(results / PROGRESS))
         try:
             await client.async_execute(env=self._environment(results, limits))
         except (CellControlSignal, DeadKernelError) as error:
             if asyncio.current_task().cancelling():  # Ctrl-C also looks like a death
                 raise asyncio.CancelledError from None
             return self._story(error)
+        finally:
+            watching.cancel()
+
+    async def _watch(self, file: Path) -> None:
+        """Show how far the chunks are: see `tailwise.training.progress`."""
+        seen, pause = "", 1 if self.progress.stream.isatty() else 60
+        while True:
+            await asyncio.sleep(pause)
+            if file.exists() and (line := file.read_text("utf-8")) != seen:
+                seen = line
+                self.progress.note(self.name, line)
 
     def _environment(self, results: Path, limits: dict) -> dict[str, str]:
         env = os.environ | {"TAILWISE_PROFILE": self.book.profile}
@@ -126,6 +148,7 @@ class Run:
         # aside first; a page reads the records that are in place.
         is_page = self.py in self.book.pages()
         env["TAILWISE_RESULTS"] = str(self.book.results.parent if is_page else results)
+        env["TAILWISE_PROGRESS"] = str(results / PROGRESS)
         for name, value in (THRIFT | limits).items():
             env.setdefault(name, value)
         return env
@@ -161,9 +184,9 @@ def _leave_signals_alone(notebook) -> None:
 async def _execute_all(book: Book, stale: list[Path], jobs: int) -> list[str]:
     """Execute notebooks, at most `jobs` at a time, and return the failures."""
     jobs = min(jobs, len(stale))
-    # One thread a notebook on a laptop: small networks lose more than they gain by
+    # One thread a notebook on a CPU: small networks lose more than they gain by
     # sharing one, above all beside another run, and the numbers stay the same.
-    threads = 1 if book.is_small else cores()
+    threads = 1 if book.on_cpu else cores()
     # What a notebook gives to processes of its own is its share of the cores.
     share = max(1, cores() // jobs)
     limits = {"OMP_NUM_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(share)}
@@ -185,8 +208,8 @@ def cores() -> int:
 
 def run(book: Book, jobs: int | None = None) -> list[str]:
     """Execute what is stale and return the stories of the failures."""
-    # One accelerator is one worker; so is a machine whose memory is planned for it.
-    jobs = jobs or (cores() if book.is_small else 1)
+    # One accelerator is one worker.
+    jobs = jobs or (cores() if book.on_cpu else 1)
     for group in (book.chapters(), book.pages()):
         stale = [py for py in group if not book.is_current(py)]
         if stale:

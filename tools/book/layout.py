@@ -52,9 +52,13 @@ class Book:
         return cls(ROOT, profile_name())
 
     @property
-    def is_small(self) -> bool:
+    def on_cpu(self) -> bool:
         """Whether a notebook computes on one thread of the CPU, and several at once."""
-        return self.profile in ("smoke", "laptop")
+        if self.profile in ("smoke", "laptop"):
+            return True
+        from tailwise import profiles
+
+        return profiles.current(self.profile).device == "cpu"
 
     @property
     def source(self) -> Path:

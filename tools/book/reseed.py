@@ -2,9 +2,10 @@
 
 python -m tools.book.reseed [N] [--jobs J]      sets 1 to N, 5 by default
 
-A run that was stopped goes on: a chapter whose sources have not changed since its
-record was written is not run again. Records lie in _build/reseed; the marks of all
-parts go to book/results/<profile>/reseeded.json once every set is there.
+Each chapter with each set is a chunk (`tailwise.training.processes`): it is kept when
+it is done, a run that was stopped goes on, and a Dask cluster may share the work.
+Records lie in _build/reseed; the marks of all parts go to
+book/results/<profile>/reseeded.json.
 """
 
 import argparse
@@ -12,32 +13,64 @@ import json
 import os
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from itertools import product
 from pathlib import Path
 
-from tools.book.execute import THRIFT, cores
+from tools.book.execute import THRIFT
 from tools.book.layout import Book, write
 
+ALONE = (
+    "TAILWISE_SCHEDULER",
+    "TAILWISE_PROGRESS",
+)  # a chapter's own chunks stay with it
 
-def run(book: Book, py: Path, name: str) -> str | None:
-    """Run one chapter with one set of seeds; the end of its errors, or None."""
-    folder = book.build / "reseed" / name
-    stamp = folder / f"{py.stem}.key"
-    if stamp.exists() and stamp.read_text() == book.key(py):
-        return None
-    env = THRIFT | {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"} | os.environ
-    env |= {"TAILWISE_RESEED": name, "TAILWISE_RESULTS": str(folder)}
-    env |= {"TAILWISE_PROFILE": book.profile, "MPLBACKEND": "agg"}
-    key, started = book.key(py), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, py], env=env, cwd=py.parent, capture_output=True, text=True
-    )
-    if done.returncode:
-        return f"{py.stem}, set {name}:\n{done.stderr[-2000:]}"
-    write(stamp, key)
-    print(f"{py.stem}, set {name}: {time.monotonic() - started:.0f} s", flush=True)
-    return None
+
+def chapter(stem: str, profile: str, name: str, key: str) -> str:
+    """The record of a chapter with one set of seeds, as text.
+
+    Raises
+    ------
+    ValueError
+        If its sources here do not have that key.
+    RuntimeError
+        If it fails.
+    """
+    book = Book(Book.here().root, profile)
+    py = book.source / "chapters" / f"{stem}.py"
+    if book.key(py) != key:
+        raise ValueError(f"{stem} is another version here than where the run started")
+    with tempfile.TemporaryDirectory() as folder:
+        env = THRIFT | {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"} | os.environ
+        env |= {"TAILWISE_RESEED": name, "TAILWISE_RESULTS": folder}
+        env |= {"TAILWISE_PROFILE": profile, "MPLBACKEND": "agg"}
+        env = {variable: env[variable] for variable in env.keys() - set(ALONE)}
+        done = subprocess.run(
+            [sys.executable, py], env=env, cwd=py.parent, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{stem}, set {name}:\n{done.stderr[-2000:]}")
+        return record(Path(folder), profile, stem).read_text("utf-8")
+
+
+def record(folder: Path, profile: str, stem: str) -> Path:
+    """Where a chapter leaves its record, below a folder of results."""
+    return folder / profile / f"ch{stem.partition('_')[0]}.json"
+
+
+def run(book: Book, sets: list[str], jobs: int | None) -> None:
+    """Run every chapter with every set, and write the records."""
+    # By its name: a function of __main__ would be another one on a worker.
+    from tailwise.training.processes import in_processes
+    from tools.book.reseed import chapter
+
+    chapters = sorted((book.source / "chapters").glob("*.py"))
+    keys = {py: book.key(py) for py in chapters}
+    pairs = list(product(sets, chapters))
+    work = [(py.stem, book.profile, name, keys[py]) for name, py in pairs]
+    texts = in_processes(chapter, work, jobs=jobs)
+    for (name, py), text in zip(pairs, texts):
+        write(record(book.build / "reseed" / name, book.profile, py.stem), text)
 
 
 def collect(book: Book, sets: list[str]) -> Path:
@@ -62,19 +95,19 @@ def collect(book: Book, sets: list[str]) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("n", type=int, nargs="?", default=5, help="sets of seeds")
-    parser.add_argument("--jobs", type=int, default=cores(), help="chapters at once")
+    parser.add_argument(
+        "--jobs", type=int, help="chapters at once; one a core if unset"
+    )
     options = parser.parse_args()
     book = Book.here()
     sets = [str(k) for k in range(1, options.n + 1)]
-    chapters = sorted((book.source / "chapters").glob("*.py"))
-    with ThreadPoolExecutor(options.jobs) as pool:
-        work = [pool.submit(run, book, py, name) for name in sets for py in chapters]
-        faults = [fault for one in work if (fault := one.result())]
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if not faults:
-        print(f"the marks of {len(sets)} sets: {collect(book, sets)}")
-    return 1 if faults else 0
+    try:
+        run(book, sets, options.jobs)
+    except (RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"the marks of {len(sets)} sets: {collect(book, sets)}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     pages |= dict(_files(runnable(book) / "book", (".ipynb",)))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
     trained = _files(cache.folder(), (".safetensors", ".sha256"))
-    held |= {f"cache/{name}": path for name, path in trained}
+    held |= {f"cache/{name}": path for name, path in trained if "/" not in name}
     held["slides.html"] = stage / SLIDES
     held[f"wheels/{wheel.name}"] = wheel
     held |= {name: book.root / name for name in ("constraints.txt", "LICENSE")}

@@ -136,6 +136,7 @@ def draw(
     n_test: int,
     full: bool = False,
     seed: int = 0,
+    first: int = 0,
 ) -> Draw:
     """Draw training, validation and test data: a random subset for each seed.
 
@@ -149,6 +150,10 @@ def draw(
         Garments per seed; more than there are, or none, raise a ValueError.
     full : bool
         Take the full Fashion-MNIST instead of the shipped subset.
+    seed : int
+        Of all of them.
+    first : int
+        Leave out the seeds before this one.
     """
     pool, held_out = (fashion.load(split, full=full) for split in ("train", "test"))
     n_pool, n_held_out = len(pool.labels), len(held_out.labels)
@@ -159,7 +164,7 @@ def draw(
         sizes = f"n_train + n_val = {n_train + n_val}, n_test = {n_test}"
         raise ValueError(f"{sizes}: there are {n_pool} and {n_held_out} garments")
     parts = []
-    for s in range(n_seeds):
+    for s in range(first, first + n_seeds):
         rows = torch.randperm(n_pool, generator=_generator(seed, s, 0))
         test = torch.randperm(n_held_out, generator=_generator(seed, s, 3))
         train = _by_law(pool, rows[:n_train], law, seed, s, 1)

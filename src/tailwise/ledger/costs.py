@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tailwise.ledger.claims import book_dir, chapters, load, recorded
+from tailwise.ledger.claims import Record, book_dir, chapters, load, recorded
 from tailwise.profiles import DECIDING
 from tailwise.templates import render
 
@@ -50,7 +50,7 @@ def cost_table() -> Costs:
     rows, missing = [], []
     for profile in DECIDING:
         runs = {c.title: recorded(c.key, profile) for c in map(load, chapters())}
-        facts = {title: run.provenance for title, run in runs.items() if run}
+        facts = {title: _facts(run) for title, run in runs.items() if run}
         absent = [title for title in runs if title not in facts]
         rows += [_cost(title, profile, of_run) for title, of_run in facts.items()]
         if len(facts) > 1:
@@ -62,12 +62,20 @@ def cost_table() -> Costs:
     return Costs(tuple(rows), note)
 
 
+def _facts(run: Record) -> dict:
+    """Provenance, and the most that one more repetition of everything would take."""
+    counts = [m.n for parts in run.measurements.values() for m in parts if m.n > 1]
+    each = run.provenance["cpu_s"] / min(counts) if counts else 0.0
+    return run.provenance | {"each_s": each}
+
+
 def _cost(title: str, profile: str, facts: dict) -> dict[str, str]:
     return {
         "chapter": title,
         "profile": profile,
         "minutes": f"{facts['wall_s'] / 60:.1f}",
         "CPU seconds": f"{facts['cpu_s']:.0f}",
+        "a repetition": f"≤ {facts['each_s']:.0f} s" if facts["each_s"] else "–",
         "peak memory": f"{facts['peak_memory_gb']:.1f} GB",
         "device": facts["device"],
         "commit": facts["commit"] or "–",
@@ -76,7 +84,8 @@ def _cost(title: str, profile: str, facts: dict) -> dict[str, str]:
 
 def _total(facts: list[dict]) -> dict:
     """Times add up; memory does not, for chapters run one after the other."""
-    total = {key: sum(each[key] for each in facts) for key in ("wall_s", "cpu_s")}
+    sums = ("wall_s", "cpu_s", "each_s")
+    total = {key: sum(each[key] for each in facts) for key in sums}
     total["peak_memory_gb"] = max(each["peak_memory_gb"] for each in facts)
     devices = {each["device"] for each in facts}
     return total | {"device": devices.pop() if len(devices) == 1 else "–", "commit": ""}

@@ -21,6 +21,8 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+# What chunks cost in other runs of this one, and on other machines: see `count`.
+_elsewhere = {"cpu_s": 0.0, "kept_cpu_s": 0.0, "peak_memory_gb": 0.0}
 
 
 @cache
@@ -46,25 +48,64 @@ def _device_name(profile: Profile) -> str:
     return f"CPU, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
+@cache
+def releases() -> dict[str, str]:
+    """Releases of the packages that compute, whichever builds they are."""
+    return {name: version(name).partition("+")[0] for name in PACKAGES[:4]}
+
+
+def count(cost: dict[str, float], *, kept: bool = False) -> None:
+    """Add what a chunk cost that this process and its children did not compute.
+
+    Parameters
+    ----------
+    cost : dict
+        ``cpu_s`` and ``peak_memory_gb``.
+    kept : bool
+        Whether an earlier run computed it.
+    """
+    _elsewhere["cpu_s"] += cost["cpu_s"]
+    _elsewhere["kept_cpu_s"] += cost["cpu_s"] if kept else 0.0
+    memory = max(_elsewhere["peak_memory_gb"], cost["peak_memory_gb"])
+    _elsewhere["peak_memory_gb"] = memory
+
+
+def _cpu() -> tuple[float, float]:
+    kept = _elsewhere["kept_cpu_s"]
+    return sum(os.times()[:4]) + _elsewhere["cpu_s"], kept
+
+
 class Stopwatch:
-    """Wall and CPU seconds since it was made, with those of processes that ended."""
+    """Wall and CPU seconds since it was made, with those of processes that ended.
+
+    CPU seconds include those of other machines, and what an earlier run spent on chunks
+    that this one goes on from, ``kept_cpu_s``. Wall seconds count the latter as if
+    computed one after the other, which is the most that they would take here.
+    """
 
     def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), sum(os.times()[:4])
+        self._wall, self._start = time.perf_counter(), _cpu()
 
     def read(self) -> dict[str, float]:
+        cpu, kept = (now - then for now, then in zip(_cpu(), self._start))
         return {
-            "wall_s": round(time.perf_counter() - self._wall, 1),
-            "cpu_s": round(sum(os.times()[:4]) - self._cpu, 1),
+            "wall_s": time.perf_counter() - self._wall + kept,
+            "cpu_s": cpu,
+            "kept_cpu_s": kept,
         }
 
 
 def peak_memory_gb() -> float:
-    """Largest resident size of this process so far, in GB; NaN where unknown."""
+    """Largest resident size of a process of this run, in GB; NaN where unknown.
+
+    Of this process, of its children that ended, and of other workers.
+    """
     if resource is None:
         return float("nan")
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    here = max(resource.getrusage(each).ru_maxrss for each in who)
+    return max(here * unit / 1e9, _elsewhere["peak_memory_gb"])
 
 
 def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
@@ -81,8 +122,8 @@ def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
     -------
     dict
         ``versions``, ``date``, ``python``, ``platform``, ``device``, ``commit``,
-        ``source_hash``, ``wall_s`` and ``cpu_s`` (seconds), ``peak_memory_gb``,
-        and on a GPU ``peak_gpu_memory_gb``.
+        ``source_hash``, seconds as `Stopwatch` reads them, ``peak_memory_gb``, and on
+        a GPU ``peak_gpu_memory_gb``.
     """
     record = {
         "versions": {"tailwise": __version__}
@@ -93,7 +134,7 @@ def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
         "device": _device_name(profile),
         "commit": _commit(),
         "source_hash": source_hash(),
-        **stopwatch.read(),
+        **{name: round(value, 1) for name, value in stopwatch.read().items()},
         "peak_memory_gb": round(peak_memory_gb(), 2),
     }
     if profile.device == "cuda":

@@ -7,7 +7,7 @@ candidate is one head whatever the method.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,16 +158,16 @@ def _by_count(counts: Tensor, cells: Tensor) -> Tensor:
     return torch.stack(tables).gather(-1, cells)
 
 
-def subsets(cells: Tensor, n_subsets: int, *, seed: int = 0) -> Tensor:
-    """Rows of balanced subsets ``[S, R, m]``.
+def subsets(cells: Tensor, n_subsets: int, seeds: Sequence[int]) -> Tensor:
+    """Rows of balanced subsets ``[S, R, m]``, drawn by the seed of each data set.
 
     Every cell that occurs gives as many rows as the smallest one has in any seed.
     """
     labels = cells.cpu().numpy()
     smallest = min(np.unique(row, return_counts=True)[1].min() for row in labels)
     found = []
-    for s, row in enumerate(labels):
-        rng = np.random.default_rng((reseeded(seed), s))
+    for s, row in zip(seeds, labels):
+        rng = np.random.default_rng((reseeded(0), s))
         draws = (balanced_rows(row, rng, per_group=smallest) for _ in range(n_subsets))
         found.append(np.stack(list(draws)))
     return torch.from_numpy(np.stack(found)).to(cells.device)
@@ -191,7 +191,7 @@ def _picked(world: World, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _averaged(world: World, cells: Tensor, n_subsets: int) -> Tensor:
-    rows = subsets(cells, n_subsets)
+    rows = subsets(cells, n_subsets, world.seeds)
     flat = [part.flatten(0, 1) for part in _expanded(world, rows)]
     heads = fit(*flat, _members(METHODS[PLAIN]), world.n_classes)
     return heads.unflatten(0, rows.shape[:2]).mean(1)

@@ -6,8 +6,9 @@ read once, for the chosen head. Differences between methods are paired over seed
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tailwise.matrix.worlds import WORLDS, World
 from tailwise.methods.calibration import calibration_error, fit_temperature
 from tailwise.metrics import Estimate, estimate
 from tailwise.profiles import Profile
+from tailwise.training.processes import in_processes
 
 # Short names of metrics, as the record and the guide use them.
 METRICS = {
@@ -69,11 +71,13 @@ def choose(heads: Tensor, world: World) -> Tensor:
 
 
 def _seed(world: World, s: int) -> World:
-    parts = (world.train, world.val, world.test)
-    picked = [type(p)(*(v[s : s + 1] for v in vars(p).values())) for p in parts]
-    names = ("train", "val", "test")
-    fields = vars(world) | dict(zip(names, picked)) | {"mix": world.mix[s : s + 1]}
-    return World(**fields)
+    parts = {name: getattr(world, name) for name in ("train", "val", "test")}
+    picked = {
+        name: type(p)(*(v[s : s + 1] for v in vars(p).values()))
+        for name, p in parts.items()
+    }
+    mix, seeds = world.mix[s : s + 1], world.seeds[s : s + 1]
+    return replace(world, **picked, mix=mix, seeds=seeds)
 
 
 def measure(heads: Tensor, world: World) -> dict[str, np.ndarray]:
@@ -195,14 +199,33 @@ def run_world(
     return describe(world, fell_back), values
 
 
+def joined(
+    seeds: Sequence[dict[str, dict[str, list[float]]]],
+) -> dict[str, dict[str, list[float]]]:
+    """The values of single seeds, method by method and metric by metric."""
+    return {
+        method: {
+            metric: [x for each in seeds for x in each[method][metric]]
+            for metric in metrics
+        }
+        for method, metrics in seeds[0].items()
+    }
+
+
+def one_seed(
+    P: Profile, name: str, seed: int
+) -> tuple[dict, dict[str, dict[str, list[float]]]]:
+    """`run_world` on one data set of a world, drawn by its seed."""
+    return run_world(WORLDS[name](P, [seed]).to(P.device))
+
+
 def run(
     P: Profile,
     names: Sequence[str] = tuple(WORLDS),
     *,
     n_seeds: int | None = None,
-    progress: Callable[[str], None] | None = None,
 ) -> Record:
-    """Measure the matrix at a profile, on its device.
+    """Measure the matrix at a profile, on its device, each world and seed by itself.
 
     Parameters
     ----------
@@ -211,8 +234,6 @@ def run(
         Keys of `WORLDS`.
     n_seeds : int, optional
         By default that of the profile; at least 2.
-    progress : callable, optional
-        Called with the name of each world when it is done.
     """
     if unknown := set(names) - set(WORLDS):
         known = ", ".join(WORLDS)
@@ -221,9 +242,11 @@ def run(
     if n_seeds < 2:
         raise ValueError(f"n_seeds is {n_seeds}: an interval needs 2 at least")
     stopwatch, worlds, values = provenance.Stopwatch(), {}, {}
-    for name in names:
-        world = WORLDS[name](P, n_seeds).to(P.device)
-        worlds[name], values[name] = run_world(world)
-        if progress:
-            progress(name)
+    chunks = [(P, name, seed) for name, seed in product(names, range(n_seeds))]
+    found = in_processes(one_seed, chunks, device=P.device)
+    for i, name in enumerate(names):
+        seeds = found[i * n_seeds : (i + 1) * n_seeds]
+        fell_back = sum(described["fell back"] for described, _ in seeds)
+        worlds[name] = seeds[0][0] | {"fell back": fell_back}
+        values[name] = joined([each for _, each in seeds])
     return Record(P.name, provenance.describe(P, stopwatch), worlds, values)

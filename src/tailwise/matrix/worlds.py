@@ -3,7 +3,7 @@
 Nothing is trained here: features are pixels, or come from the shipped networks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,6 +38,8 @@ class World:
     Attributes
     ----------
     name, title : str
+    seeds : tuple of int
+        Of the S data sets; each depends on its own seed only.
     n_classes : int
     groups : tuple of str
         Names of the groups that the test set is scored by.
@@ -54,6 +56,7 @@ class World:
 
     name: str
     title: str
+    seeds: tuple[int, ...]
     n_classes: int
     groups: tuple[str, ...]
     train: Part
@@ -92,7 +95,9 @@ def _shares(cells: Tensor, size: int) -> Tensor:
     return counts.double() / cells.shape[-1]
 
 
-def _world(name, title, k, groups, parts, *, labelled, views=0, mixed_by) -> World:
+def _world(
+    name, title, seeds, k, groups, parts, *, labelled, views=0, mixed_by
+) -> World:
     features = scaled(*(part.X for part in parts))
     train, val, test = (replace(p, X=X) for p, X in zip(parts, features))
     size = max(k, len(groups))
@@ -102,6 +107,7 @@ def _world(name, title, k, groups, parts, *, labelled, views=0, mixed_by) -> Wor
     return World(
         name=name,
         title=title,
+        seeds=tuple(seeds),
         n_classes=k,
         groups=tuple(groups),
         train=train,
@@ -111,22 +117,24 @@ def _world(name, title, k, groups, parts, *, labelled, views=0, mixed_by) -> Wor
     )
 
 
-def rare_classes(P: Profile, n_seeds: int) -> World:
+def rare_classes(P: Profile, seeds: Sequence[int]) -> World:
     """Six kinds of clothes, three of them rare (STEP); pixels."""
     many, few = P.pick(smoke=(40, 4), laptop=(200, 10), full=(1000, 50))
-    task = imbalance.draw(range(n_seeds), many, few, full=P.data == "full")
-    test_X = task.test_X.expand(n_seeds, -1, -1)
+    task = imbalance.draw(seeds, many, few, full=P.data == "full")
+    test_X = task.test_X.expand(len(seeds), -1, -1)
     parts = []
     for X, y in ((task.X, task.y), (task.val_X, task.val_y), (test_X, task.test_y)):
-        y = y.expand(n_seeds, -1).contiguous()
+        y = y.expand(len(seeds), -1).contiguous()
         parts.append(Part(X, y, y))
     names = imbalance.MAJORITY + imbalance.MINORITY
-    title = "rare classes"
-    return _world("step", title, len(names), names, parts, labelled=False, mixed_by="y")
+    title, known = "rare classes", dict(labelled=False, mixed_by="y")
+    return _world("step", title, seeds, len(names), names, parts, **known)
 
 
 @torch.no_grad()
-def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> World:
+def _spurious(
+    P: Profile, seeds: Sequence[int], world: spurious.World, title: str
+) -> World:
     share, val, n_test = P.pick(
         smoke=(0.05, 0.1, 30), laptop=(0.25, 0.4, 150), full=(1.0, 1.0, 250)
     )
@@ -142,14 +150,13 @@ def _spurious(P: Profile, n_seeds: int, world: spurious.World, title: str) -> Wo
         X = torch.cat([network.features(x.to(**layout)).cpu() for x in rows])
         return Part(X, images.y, images.group)
 
-    seeds = []
-    for seed in range(n_seeds):
+    splits = []
+    for seed in seeds:
         g = torch.Generator().manual_seed(reseeded(seed))
         drawn = spurious.draw(small, full=P.data == "full", generator=g)
-        seeds.append([embedded(getattr(drawn, s)) for s in ("train", "val", "test")])
-    parts = stacked(seeds)
-    name = world.name
-    return _world(name, title, 2, world.groups, parts, labelled=True, mixed_by="group")
+        splits.append([embedded(getattr(drawn, s)) for s in ("train", "val", "test")])
+    parts, known = stacked(splits), dict(labelled=True, mixed_by="group")
+    return _world(world.name, title, seeds, 2, world.groups, parts, **known)
 
 
 def stacked(seeds: list[list[Part]]) -> list[Part]:
@@ -160,63 +167,67 @@ def stacked(seeds: list[list[Part]]) -> list[Part]:
     ]
 
 
-def rare_groups(P: Profile, n_seeds: int) -> World:
+def rare_groups(P: Profile, seeds: Sequence[int]) -> World:
     """Clothes on land and on water, every group present; a pretrained network."""
-    return _spurious(P, n_seeds, spurious.BIRDS, "rare groups")
+    return _spurious(P, seeds, spurious.BIRDS, "rare groups")
 
 
-def missing_group(P: Profile, n_seeds: int) -> World:
+def missing_group(P: Profile, seeds: Sequence[int]) -> World:
     """Lesions with a patch that no malignant one has before the test."""
-    return _spurious(P, n_seeds, spurious.SKIN, "a missing group")
+    return _spurious(P, seeds, spurious.SKIN, "a missing group")
 
 
-def hard_examples(P: Profile, n_seeds: int) -> World:
+def hard_examples(P: Profile, seeds: Sequence[int]) -> World:
     """Clothes under noise of six severities, the severe ones rare; pixels."""
     n_train, n_val, n_test = P.pick(
         smoke=(100, 80, 40), laptop=(500, 400, 200), full=(6000, 2000, 2000)
     )
     sizes = dict(n_train=n_train, n_val=n_val, n_test=n_test)
-    data = corruption.draw("rare", n_seeds, full=P.data == "full", **sizes)
-    parts = []
-    for drawn in (data.train, data.val, data.test):
-        X = drawn.x.flatten(-2)
-        y = drawn.y if X.ndim == 3 else drawn.y.unsqueeze(1).expand(X.shape[:-1])
-        shape = (n_seeds, -1, X.shape[-1])
-        severity = drawn.severity.reshape(n_seeds, -1)
-        parts.append(Part(X.reshape(shape), y.reshape(n_seeds, -1), severity))
+    splits = []
+    for seed in seeds:
+        data = corruption.draw("rare", 1, full=P.data == "full", first=seed, **sizes)
+        splits.append([])
+        for drawn in (data.train, data.val, data.test):
+            X = drawn.x.flatten(-2)
+            y = drawn.y if X.ndim == 3 else drawn.y.unsqueeze(1).expand(X.shape[:-1])
+            rows = X.flatten(0, -2), y.flatten(), drawn.severity.flatten()
+            splits[-1].append(Part(*rows))
+    parts = stacked(splits)
     names = [f"severity {s}" for s in range(len(corruption.SEVERITIES))]
     title, known = "hard examples", dict(labelled=False, mixed_by="group")
-    return _world("noise", title, 10, names, parts, **known)
+    return _world("noise", title, seeds, 10, names, parts, **known)
 
 
 @torch.no_grad()
-def long_tail(P: Profile, n_seeds: int) -> World:
+def long_tail(P: Profile, seeds: Sequence[int]) -> World:
     """Sixty letters, a few of them frequent; features of two pretrained experts."""
     n_max, ratio, n_test = P.pick(
         smoke=(6, 3, 4), laptop=(30, 15, 15), full=(200, 100, 20)
     )
     experts = [pretrained.load("visual"), pretrained.load("language")[0]]
     experts = [expert.to(P.device) for expert in experts]
-    seeds = []
-    for seed in range(n_seeds):
+    splits = []
+    for seed in seeds:
         task = glyphs.draw(seed, n_max=n_max, imbalance_ratio=ratio, n_test=n_test)
         order = task.counts.argsort(descending=True)
         band = torch.empty_like(order)
         band[order] = torch.arange(len(order)) * len(BANDS) // len(order)
-        seeds.append([])
+        splits.append([])
         for part in (task.train, task.val, task.test):
             rows = part.images.split(500)
             views = [
                 torch.cat([expert(x.to(P.device)).cpu() for x in rows])
                 for expert in experts
             ]
-            seeds[-1].append(Part(torch.cat(views, -1), part.labels, band[part.labels]))
-    parts, k = stacked(seeds), len(task.counts)
+            splits[-1].append(
+                Part(torch.cat(views, -1), part.labels, band[part.labels])
+            )
+    parts, k = stacked(splits), len(task.counts)
     known = dict(labelled=False, views=views[0].shape[-1], mixed_by="y")
-    return _world("tail", "a long tail", k, BANDS, parts, **known)
+    return _world("tail", "a long tail", seeds, k, BANDS, parts, **known)
 
 
-WORLDS: dict[str, Callable[[Profile, int], World]] = {
+WORLDS: dict[str, Callable[[Profile, Sequence[int]], World]] = {
     "step": rare_classes,
     "birds": rare_groups,
     "skin": missing_group,

@@ -1,4 +1,4 @@
-"""What took long, kept on disk with a checksum: weights of networks, features."""
+"""What took long, kept on disk with a checksum: weights, features, other results."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from tailwise.profiles import reseeded
 
 
 def folder() -> Path:
-    """Where trained networks and features are kept.
+    """Where trained networks, features and results of chunks are kept.
 
     ``$TAILWISE_CACHE``; in a checkout ``_build/cache``; elsewhere
     ``~/.cache/tailwise``.
@@ -41,24 +41,33 @@ def key(settings: dict, sources: Sequence[ModuleType]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def read(name: str) -> dict[str, Tensor] | None:
-    """Tensors kept under a name; None if there are none or the checksum fails."""
-    kept = folder() / f"{name}.safetensors"
+def read_file(kept: Path) -> bytes | None:
+    """A kept file; None if there is none or the checksum fails."""
     checksum = kept.with_suffix(".sha256")
     if kept.is_file() and checksum.is_file():
         content = kept.read_bytes()
         if hashlib.sha256(content).hexdigest() == checksum.read_text().strip():
-            return load(content)
+            return content
     return None
+
+
+def keep_file(kept: Path, content: bytes) -> None:
+    """Keep a file, the checksum after it."""
+    write_whole(kept, content)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    write_whole(kept.with_suffix(".sha256"), digest)
+
+
+def read(name: str) -> dict[str, Tensor] | None:
+    """Tensors kept under a name; None if there are none or the checksum fails."""
+    content = read_file(folder() / f"{name}.safetensors")
+    return None if content is None else load(content)
 
 
 def keep(name: str, tensors: dict[str, Tensor]) -> None:
     """Keep tensors under a name, the checksum after them."""
     content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-    kept = folder() / f"{name}.safetensors"
-    write_whole(kept, content)
-    digest = hashlib.sha256(content).hexdigest().encode()
-    write_whole(kept.with_suffix(".sha256"), digest)
+    keep_file(folder() / f"{name}.safetensors", content)
 
 
 def compute_once(
