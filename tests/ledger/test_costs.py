@@ -73,6 +73,9 @@ def test_times_add_up_and_memory_does_not(book):
 
 
 def test_one_more_repetition_is_at_most_the_whole_over_the_fewest(book):
+    parts = CLAIMS.replace("bound: 0.5", "bound: 0.5, parts: [a, b, exact]")
+    text = parts.format(key="ch8", title="Eight")
+    (book / "claims" / "ch8.yml").write_text(text)
     ledger = claims.Ledger("ch8", profiles.current("laptop"))
     for part, n in (("a", 20), ("b", 5), ("exact", 1)):
         ledger.record("ch8.a", 0.6, 0.1 if n > 1 else 0.0, n=n, part=part)

@@ -108,6 +108,7 @@ def test_a_seed_is_the_same_alone_and_among_others(name):
 
 def test_a_run_is_that_of_its_seeds(tmp_path, monkeypatch):
     monkeypatch.setenv("TAILWISE_CACHE", str(tmp_path))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     P = current("smoke")
     record = run(P, ["birds"], n_seeds=2)
     for s in range(2):

@@ -9,6 +9,7 @@ from tools.book.layout import Book, write
 
 CHAPTER = """
 import json, os
+from pathlib import Path
 seeds, profile = os.environ["TAILWISE_RESEED"], os.environ["TAILWISE_PROFILE"]
 with Path({log!r}).open("a") as log:
     log.write(Path(__file__).stem + seeds + " ")

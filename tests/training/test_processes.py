@@ -284,7 +284,7 @@ def test_three_kills_at_random_moments_change_nothing(notes, kept):
         run = subprocess.Popen(command, env=env, start_new_session=True)
         start, before = time.monotonic(), len(runs(notes))
         # From the first new chunk on, which comes after all imports.
-        while len(runs(notes)) == before and time.monotonic() < start + 60:
+        while len(runs(notes)) == before and time.monotonic() < start + 120:
             time.sleep(0.01)
         moments.append(luck.uniform(0, 0.4))
         time.sleep(moments[-1])

@@ -176,8 +176,9 @@ class Run:
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
                 moments.setdefault(int(index), {})[key] = x
-        groups = [
-            group | {"betas": tuple(group["betas"])} for group in values["groups"]
+        groups = [  # JSON has made lists of tuples
+            {k: tuple(v) if k == "betas" else v for k, v in group.items()}
+            for group in values["groups"]
         ]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.schedule.load_state_dict(values["schedule"])
