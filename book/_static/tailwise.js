@@ -56,3 +56,29 @@ addEventListener("afterprint", () => {
 
 // Read from a disk, a page cannot fetch others: the search does without excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// A figure opens larger: its labels are too small for a phone. A key or a tap closes it.
+document.addEventListener("DOMContentLoaded", () => {
+  const figures = document.querySelectorAll(".bd-article .cell_output img");
+  if (!figures.length) return;
+  const dialog = document.createElement("dialog");
+  dialog.className = "enlarged";
+  dialog.setAttribute("aria-label", "Enlarged figure");
+  dialog.innerHTML =
+    '<form method="dialog"><button>Close</button></form><div tabindex="0"></div>';
+  document.body.append(dialog);
+  const box = dialog.querySelector("div");
+  box.addEventListener("click", () => dialog.close());
+  for (const figure of figures) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "enlarge";
+    button.title = "Enlarge";
+    figure.replaceWith(button);
+    button.append(figure);
+    button.addEventListener("click", () => {
+      box.replaceChildren(figure.cloneNode());
+      dialog.showModal();
+    });
+  }
+});

@@ -19,7 +19,7 @@ from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
-from tools.site import point
+from tools.site import point, predict
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
@@ -39,6 +39,9 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     found = cards(book.source)
     front = stage / "book" / "index.md"
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
+    path = stage / "book" / "predict.md"
+    bets = {"predictions": predict.page()}
+    write(path, fill(path.read_text("utf-8"), bets))
     changes = (book.root / "CHANGELOG.md").read_text("utf-8")
     page = stage / "book" / "changelog.md"
     write(page, fill(page.read_text("utf-8"), {"changelog": changes}))
@@ -46,6 +49,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
         path = stage / "book" / f"{card.page}.ipynb"
         notebook = nbformat.read(path, as_version=4)
         arrange(notebook, chapter)
+        add_bets(notebook, card)
         add_line(notebook, card)
         add_preview(notebook, card)
         add_origins(notebook, chapter, read(chapter.key, book.profile))
@@ -141,6 +145,14 @@ def add_line(notebook, card: Card) -> None:
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{line}\n{rest}"
+
+
+def add_bets(notebook, card: Card) -> None:
+    """Make a bet of each mark in a chapter's text."""
+    up = "../" * card.page.count("/")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = predict.fill_bets(cell.source, up)
 
 
 def add_preview(notebook, card: Card) -> None:
