@@ -118,7 +118,7 @@ assert error < 1e-9  # rounding, 1e-15 over a step of 1e-5, is 1e-10
 # Write $m$ for the mean loss and $q$ for the quantile.
 # CVaR with a threshold $t$ is $t + \frac1n\sum_i (\ell_i-t)_+/(1-q)$.
 # Cross-entropy is never negative, so for $t=0$ we have $(\ell_i-t)_+=\ell_i$, and this is $m/(1-q)$.
-# The released variant holds it to the level $\tau$: $\rho(m/(1-q)-\tau)+\tau$.
+# COCE, as released, holds it to the level $\tau$: $\rho(m/(1-q)-\tau)+\tau$.
 #
 # The weight of every example is the derivative, $\rho'(m/(1-q)-\tau)\,/\,((1-q)\,n)$.
 # It is the same for all examples, so there is no emphasis on a tail.

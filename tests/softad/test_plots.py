@@ -10,8 +10,8 @@ from plotted import assert_band, assert_bars, legend
 from tailwise.data import corruption
 from tailwise.methods import risk
 from tailwise.metrics import estimate
+from tailwise.softad import levels, views
 from tailwise.softad import plots as figures
-from tailwise.softad import views
 from tailwise.softad.study import NAMES, Result, Toy, difference, values
 
 
@@ -34,6 +34,12 @@ def made(seed, labels=("ERM", "SoftAD", "CVaR"), architecture="mlp", law="rare")
         gave_up=none,
         losses=losses,
         correct=correct,
+        eigenvalue=torch.rand(shape, generator=g),
+        loss_rise=torch.rand(shape, generator=g),
+        train_losses=torch.rand(*shape, 20, generator=g),
+        train_severity=torch.arange(20).expand(shape[0], 20) % 6,
+        held_losses=torch.rand(*shape, 15, generator=g),
+        held_correct=torch.rand(*shape, 15, generator=g) < 0.5,
     )
 
 
@@ -219,3 +225,53 @@ def test_a_method_that_diverged_in_a_seed_has_no_drift(page):
     ax = page()
     figures.drift(ax, lost(made(0), 1, 1), ["CVaR", "SoftAD"], "loss_sd")
     assert_lost(*ax.lines)
+
+
+def test_severities_are_one_garment_with_the_shares_of_the_laws(page):
+    axes = page(1, 6)
+    images = torch.rand(6, 14, 14, generator=torch.Generator().manual_seed(0))
+    assert figures.severities(axes, images) is axes
+    for s, ax in enumerate(axes):
+        np.testing.assert_array_equal(ax.images[0].get_array(), images[s])
+        assert ax.get_title() == f"severity {s}"
+        for name in corruption.LAWS:
+            assert f"{name} {corruption.law(name)[s]:.3f}" in ax.get_xlabel()
+
+
+@pytest.mark.parametrize("number", ["accuracy_average", "loss_mean"])
+def test_a_number_by_level_is_that_of_each_level(page, number):
+    ax = page()
+    result = made(3, tuple(method.label for method in levels.METHODS))
+    assert figures.by_level(ax, result, number) is ax
+    assert legend(ax) == ["ERM", "flooding", "SoftAD"]
+    erm, *curves = ax.lines
+    assert set(erm.get_ydata()) == {values(result, "ERM", number).mean()}
+    for curve, name in zip(curves, ("flooding", "SoftAD"), strict=True):
+        assert list(curve.get_xdata()) == list(levels.LEVELS)
+        expected = [
+            values(result, method.label, number).mean() for method in levels.GRIDS[name]
+        ]
+        np.testing.assert_allclose(curve.get_ydata(), expected)
+    assert ax.get_ylabel() == NAMES[number]
+
+
+def test_drift_of_levels_shows_each_answer_where_it_is_known(page):
+    ax = page()
+    g = np.random.default_rng(0)
+    moved = {
+        "kept": {share: g.random(4) for share in (0.0, 0.5, 1.0)},
+        "retrained": {share: g.random(4) for share in (0.5, 1.0)},
+    }
+    assert figures.level_drift(ax, moved) is ax
+    assert legend(ax) == list(moved)
+    for line, found in zip(ax.lines, moved.values(), strict=True):
+        assert list(line.get_xdata()) == list(found)
+        np.testing.assert_allclose(
+            line.get_ydata(), [losses.mean() for losses in found.values()]
+        )
+
+
+def test_shown_rules_are_rules():
+    losses = 3 * torch.rand(20, generator=torch.Generator().manual_seed(0))
+    for rule, params in figures.RULES.values():
+        assert risk.example_weights(losses, rule, **params).isfinite().all()

@@ -14,7 +14,7 @@ from tailwise.data import corruption
 from tailwise.methods import risk
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import estimate
-from tailwise.softad import ensemble, study, views
+from tailwise.softad import ensemble, sharpness, study, views
 from tailwise.softad.ensemble import Method
 from tailwise.softad.study import Size
 from tailwise.softad.views import Dashboard
@@ -106,6 +106,74 @@ def test_losses_and_views_are_those_of_each_member(runs, members, run):
 
 
 @pytest.mark.parametrize("run", RUNS)
+def test_training_and_validation_images_are_scored_too(runs, members, run):
+    result, member, data = runs[run], members[run], drawn(run[1])
+    assert torch.equal(result.train_severity, data.train.severity)
+    for losses, part in (
+        (result.train_losses, data.train),
+        (result.held_losses, data.val),
+    ):
+        logits = member.logits(part.x)
+        for s, k in np.ndindex(2, 3):
+            expected = F.cross_entropy(logits[s, k], part.y[s], reduction="none")
+            torch.testing.assert_close(losses[s, k], expected)
+    right = member.logits(data.val.x).argmax(-1) == data.val.y[:, None]
+    assert torch.equal(result.held_correct, right)
+
+
+def test_sharpness_is_measured_where_it_is_asked_for(runs):
+    assert runs["mlp", "reversed"].eigenvalue.isnan().all()
+    sharp = study.run("mlp", "reversed", SIZE, FEW, sharp=["SoftAD"])
+    known = sharp.eigenvalue.isfinite() & sharp.loss_rise.isfinite()
+    assert known.tolist() == [[False, True, False]] * 2
+    data = drawn("reversed").train
+    trained = ensemble.train(
+        "mlp",
+        data.x,
+        data.y,
+        FEW,
+        group=data.severity,
+        epochs=SIZE.epochs,
+        batch_size=SIZE.batch_size,
+        lr=SIZE.lr,
+    )
+    member = {name: p[1, 1] for name, p in trained.params.items()}
+    loss = sharpness.member_loss(trained.architecture, member, data.x[1], data.y[1])
+    expected = sharpness.top_eigenvalue(*loss), sharpness.loss_rise(*loss, study.REACH)
+    found = sharp.eigenvalue[1, 1].item(), sharp.loss_rise[1, 1].item()
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_law_in_numbers_is_a_law():
+    by_number = study.run("linear", study.CLEAN, SIZE, FEW[:1])
+    assert by_number.train_severity.unique().tolist() == [0]
+    assert by_number.law == "custom"
+
+
+def test_the_ladder_is_a_network_of_each_width():
+    found = study.ladder((3, 5), SIZE)
+    assert list(found) == ["3 hidden", "5 hidden"]
+    table = study.ladder_table(found)
+    assert list(table.index) == list(found)
+    for name, result in found.items():
+        assert result.labels == ("ERM", "SharpDRO", "SharpDRO, half")
+        e = study.difference(result, "SharpDRO, half", "accuracy_average")
+        shown = table.loc[name, "SharpDRO, half, average"]
+        assert shown == f"{e.mean:+.3f} ± {e.stderr:.3f}"
+        gap = estimate(study.values(result, "ERM", "difficulty_gap"))
+        shown = table.loc[name, study.NAMES["difficulty_gap"]]
+        assert shown == f"{gap.mean:+.2f} ± {gap.stderr:.2f}"
+
+
+def test_fates_are_counted():
+    result = marked(made(), "gave_up", (0, 1), (3, 1))
+    text = study.fates(result, "SoftAD")
+    got = study.values(result, "SoftAD", "accuracy_balanced")
+    assert text.startswith("2 of 5 networks gave up")
+    assert text.endswith(f"{got.min():.2f} to {got.max():.2f}")
+
+
+@pytest.mark.parametrize("run", RUNS)
 def test_the_temperature_is_fitted_on_validation_data(runs, members, run):
     result, val = runs[run], drawn(run[1]).val
     held = members[run].logits(val.x)
@@ -190,6 +258,12 @@ def made(seed=0, seeds=5, labels=("ERM", "SoftAD", "flooding")):
         gave_up=none,
         losses=losses,
         correct=correct,
+        eigenvalue=torch.rand(shape, generator=g),
+        loss_rise=torch.rand(shape, generator=g),
+        train_losses=torch.rand(*shape, 20, generator=g),
+        train_severity=torch.arange(20).expand(shape[0], 20) % 6,
+        held_losses=torch.rand(*shape, 15, generator=g),
+        held_correct=torch.rand(*shape, 15, generator=g) < 0.5,
     )
 
 
@@ -203,13 +277,28 @@ def marked(result, name, *places):
 @pytest.mark.parametrize("number", study.NAMES)
 def test_values_are_one_a_seed(number):
     result = made()
-    source = {"norm": result.norm, "scaled_cvar": result.scaled.loss_cvar}
+    train, hard = result.train_losses, result.train_severity[0] >= study.HARD
+    mean = train.mean(-1)
+    clean = train[..., result.train_severity[0] == 0].mean(-1)
+    source = {
+        "norm": result.norm,
+        "scaled_cvar": result.scaled.loss_cvar,
+        "eigenvalue": result.eigenvalue,
+        "loss_rise": result.loss_rise,
+        "loss_severity_5": result.losses[:, :, 5].mean(-1),
+        "loss_train": mean,
+        "loss_gap": result.view.loss_mean - mean,
+        "difficulty_gap": result.view.per_severity[..., 0]
+        - result.view.per_severity[..., 5],
+        "difficulty_gap_train": train[..., hard].mean(-1) - clean,
+    }
     if number not in source:
         source[number] = getattr(result.view, number)
     for k, label in enumerate(result.labels):
         found = study.values(result, label, number)
         assert found.dtype == np.float64
-        np.testing.assert_array_equal(found, source[number][:, k].double())
+        # Sums of twenty float32 numbers, in another order.
+        np.testing.assert_allclose(found, source[number][:, k].double(), rtol=1e-5)
 
 
 def test_values_of_an_unknown_method_are_an_error():
@@ -263,6 +352,19 @@ def test_a_log_difference_is_the_log_of_a_ratio():
     assert found.stderr < 1e-6
 
 
+def test_a_contrast_alternates_its_signs():
+    a, b = made(1), made(2)
+    one, other, third = (
+        study.values(*term, "loss_mean")
+        for term in ((a, "SoftAD"), (b, "ERM"), (b, "flooding"))
+    )
+    found = study.contrast("loss_mean", (a, "SoftAD"), (b, "ERM"), (b, "flooding"))
+    assert found == estimate(one - other + third)
+    pair = (a, "SoftAD"), (a, "ERM")
+    found = study.contrast("loss_mean", *pair, log=True)
+    assert found == study.difference(a, "SoftAD", "loss_mean", log=True)
+
+
 def test_a_table_has_the_first_method_and_differences_to_it():
     result, numbers = made(), ["loss_cvar", "scaled_cvar", "norm"]
     found = study.dashboard_table(result, numbers)
@@ -277,6 +379,13 @@ def test_a_table_has_the_first_method_and_differences_to_it():
             # Three decimals, and a sign.
             assert (mean, error) == pytest.approx((e.mean, e.stderr), abs=5.1e-4)
             assert found.loc[label, column][0] in "+-"
+
+
+def test_a_table_of_some_methods_has_their_rows():
+    result = made()
+    whole = study.dashboard_table(result, ["norm"])
+    some = study.dashboard_table(result, ["norm"], ["flooding", "ERM"])
+    assert some.equals(whole.loc[["flooding", "ERM"]])
 
 
 def test_a_table_tells_the_fates_if_there_are_any():
@@ -309,13 +418,24 @@ def test_each_part_of_a_claim_is_measured_and_shown(log):
     }
     assert list(found.index) == ["SoftAD − ERM", "ERM − flooding", "flooding − ERM"]
     assert list(found.columns) == ["number", "linear", "cnn"]
-    assert list(found["number"]) == [study.NAMES[n] for _, n, *_ in contests.values()]
+    prefix = "log " if log else ""
+    shown = [prefix + study.NAMES[n] for _, n, *_ in contests.values()]
+    assert list(found["number"]) == shown
     for part in results:
         for text, each in zip(found[part], parts.values(), strict=True):
             assert text == f"{each[part].mean:+.3f} ± {each[part].stderr:.3f}"
         # A contest the other way round changes its sign.
         there, back = (parts[claim][part].mean for claim in ("a.norm", "a.back"))
         assert there == pytest.approx(-back)
+
+
+def test_logs_are_taken_of_some_numbers():
+    results = {"linear": made(1)}
+    contests = {"a": ("SoftAD", "loss_cvar"), "b": ("SoftAD", "norm")}
+    parts, found = study.measured(results, contests, log=["norm"])
+    assert parts["a"] == study.measured(results, contests)[0]["a"]
+    assert parts["b"] == study.measured(results, contests, log=True)[0]["b"]
+    assert list(found["number"]) == ["tail", "log norm"]
 
 
 def test_what_is_measured_is_a_difference_of_the_values_themselves():

@@ -106,7 +106,7 @@ def test_group_weights_are_a_softmax_of_summed_losses():
 def test_chapter_3_moves_the_same_weights():
     step, q = 0.7, torch.full((1, 1, 4), 0.25, dtype=torch.float64)
     loss, method = training.group_dro_loss(step), Method("DRO", ascent="groupdro")
-    weigh = ensemble._Weights([method], [0], "groupdro", q, step)
+    weigh = ensemble.Weights([method], [0], "groupdro", q, step)
     for logits, group in batches(40, [range(4), (0, 3), (1, 2, 3), (2,), range(4)]):
         each = F.cross_entropy(logits, group // 2, reduction="none")
         member = F.one_hot(group, 4).to(each)

@@ -49,7 +49,11 @@ def law(name_or_probabilities: Law) -> Tensor:
 
 
 def corrupt(
-    images: Tensor | np.ndarray, severity: Tensor, *, generator: torch.Generator
+    images: Tensor | np.ndarray,
+    severity: Tensor,
+    *,
+    generator: torch.Generator,
+    pool: bool = True,
 ) -> Tensor:
     """Noisy, standardised images of half the size: float32 ``[n, 14, 14]``.
 
@@ -61,6 +65,8 @@ def corrupt(
     generator : torch.Generator
         On the CPU. A generator in the same state draws the same noise pattern at every
         severity: one standard normal field per image, scaled by the severity's s.d.
+    pool : bool
+        False keeps the whole images, ``[n, 28, 28]``.
     """
     images = torch.asarray(images, copy=True)  # arrays may be read-only
     n = severity.shape[:1] or (1,)
@@ -73,13 +79,17 @@ def corrupt(
         raise ValueError(f"severity has {severity.unique().tolist()}: expected 0 to 5")
     noise = torch.randn(images.shape, generator=generator)
     noise *= torch.tensor(SEVERITIES)[severity][:, None, None]
-    x = (images / 255 + noise).clamp(0, 1).reshape(-1, 14, 2, 14, 2).mean((2, 4))
+    x = (images / 255 + noise).clamp(0, 1)
+    if pool:
+        x = x.reshape(-1, 14, 2, 14, 2).mean((2, 4))
     return (x - PIXEL_MEAN) / PIXEL_SD
 
 
 @dataclass(frozen=True)
 class Corrupted:
     """Noisy images of S seeds: x float32 ``[S, n, 14, 14]``, the rest int64 ``[S, n]``.
+
+    Images that were not pooled are of 28 by 28 pixels.
 
     `source` is the garment's row in its split of Fashion-MNIST.
     """
@@ -110,20 +120,25 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-def _by_law(data: fashion.Fashion, rows: Tensor, spec: Law, *key: int) -> Corrupted:
+def _by_law(
+    data: fashion.Fashion, rows: Tensor, spec: Law, pool: bool, *key: int
+) -> Corrupted:
     g = _generator(*key)
     # Inverse CDF of one uniform per garment, whatever the law.
     uniform = torch.rand(len(rows), dtype=torch.float64, generator=g)
     severity = torch.searchsorted(law(spec).cumsum(0)[:-1], uniform, right=True)
-    x = corrupt(data.images[rows.numpy()], severity, generator=g)
+    x = corrupt(data.images[rows.numpy()], severity, generator=g, pool=pool)
     return Corrupted(x, torch.from_numpy(data.labels)[rows], severity, rows)
 
 
-def _at_all(data: fashion.Fashion, rows: Tensor, *key: int) -> Corrupted:
+def _at_all(data: fashion.Fashion, rows: Tensor, pool: bool, *key: int) -> Corrupted:
     images, y = data.images[rows.numpy()], torch.from_numpy(data.labels)[rows]
     severity = torch.arange(len(SEVERITIES))[:, None].expand(-1, len(rows))
     # A fresh generator per severity: one noise pattern per garment.
-    x = [corrupt(images, level, generator=_generator(*key)) for level in severity]
+    x = [
+        corrupt(images, level, generator=_generator(*key), pool=pool)
+        for level in severity
+    ]
     return Corrupted(torch.stack(x), y, severity, rows)
 
 
@@ -135,6 +150,7 @@ def draw(
     n_val: int,
     n_test: int,
     full: bool = False,
+    pool: bool = True,
     seed: int = 0,
     first: int = 0,
 ) -> Draw:
@@ -150,26 +166,28 @@ def draw(
         Garments per seed; more than there are, or none, raise a ValueError.
     full : bool
         Take the full Fashion-MNIST instead of the shipped subset.
+    pool : bool
+        See `corrupt`.
     seed : int
         Of all of them.
     first : int
         Leave out the seeds before this one.
     """
-    pool, held_out = (fashion.load(split, full=full) for split in ("train", "test"))
-    n_pool, n_held_out = len(pool.labels), len(held_out.labels)
+    source, held_out = (fashion.load(split, full=full) for split in ("train", "test"))
+    n_source, n_held_out = len(source.labels), len(held_out.labels)
     if min(n_seeds, n_train, n_val, n_test) < 1:
         sizes = f"{n_seeds}, {n_train}, {n_val}, {n_test}"
         raise ValueError(f"n_seeds, n_train, n_val, n_test = {sizes}: expected ≥ 1")
-    if n_train + n_val > n_pool or n_test > n_held_out:
+    if n_train + n_val > n_source or n_test > n_held_out:
         sizes = f"n_train + n_val = {n_train + n_val}, n_test = {n_test}"
-        raise ValueError(f"{sizes}: there are {n_pool} and {n_held_out} garments")
+        raise ValueError(f"{sizes}: there are {n_source} and {n_held_out} garments")
     parts = []
     for s in range(first, first + n_seeds):
-        rows = torch.randperm(n_pool, generator=_generator(seed, s, 0))
+        rows = torch.randperm(n_source, generator=_generator(seed, s, 0))
         test = torch.randperm(n_held_out, generator=_generator(seed, s, 3))
-        train = _by_law(pool, rows[:n_train], law, seed, s, 1)
-        val = _by_law(pool, rows[-n_val:], law, seed, s, 2)
-        parts.append((train, val, _at_all(held_out, test[:n_test], seed, s, 4)))
+        train = _by_law(source, rows[:n_train], law, pool, seed, s, 1)
+        val = _by_law(source, rows[-n_val:], law, pool, seed, s, 2)
+        parts.append((train, val, _at_all(held_out, test[:n_test], pool, seed, s, 4)))
     stacked = []
     for split in zip(*parts):
         fields = zip(*(vars(part).values() for part in split))

@@ -99,7 +99,7 @@ class Ensemble:
         return torch.cat([self.architecture.forward(self.params, x) for x in parts], 2)
 
 
-class _Weights:
+class Weights:
     """Example weights of the methods in some rows, times their scales.
 
     Each rule is evaluated once, for all the methods that share it. Those with the given
@@ -151,11 +151,11 @@ class _Program:
         drawn = [architecture.init(generator) for generator in generators]
         self.flat, self.params = networks.stack(drawn, K, q)
         self.flat.grad, self.grads = networks.stack(drawn, K, q)
-        self.weights = _Weights(methods, list(range(K)), "groupdro", q, q_step)
+        self.weights = Weights(methods, list(range(K)), "groupdro", q, q_step)
         self.first = Gradients(architecture, self.grads)
         late = [k for k, m in enumerate(methods) if m.ascent in CLIMBS]
         self.late = torch.tensor(late, dtype=torch.long, device=q.device)
-        self.late_weights = _Weights(methods, late, "sharpdro", q, q_step)
+        self.late_weights = Weights(methods, late, "sharpdro", q, q_step)
         self.reach = q.new_tensor([methods[k].reach for k in late])
         self.keep = q.new_tensor([methods[k].ascent == "sharpdro" for k in late])
         self.second = Gradients(architecture, networks.stack(drawn, len(late), q)[1])

@@ -270,12 +270,17 @@ def linear(name: str, n_classes: int, *input_shape: int) -> Architecture:
     return Architecture(name, layers, _whole, input_shape)
 
 
+def hidden(name: str, width: int) -> Architecture:
+    """One hidden layer of that width on images of 14 by 14, ten classes."""
+    return Architecture(name, ((width, 196), (10, width)), _whole, (14, 14))
+
+
 ARCHITECTURES = {
     each.name: each
     for each in (
         linear("plane", 2, 2),
         linear("linear", 10, 14, 14),
-        Architecture("mlp", ((48, 196), (10, 48)), _whole, (14, 14)),
+        hidden("mlp", 48),
         Architecture("cnn", ((12, 25), (24, 48), (10, 96)), _windows, (14, 14)),
     )
 }

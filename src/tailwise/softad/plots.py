@@ -11,9 +11,19 @@ from tailwise.data import corruption
 from tailwise.methods import risk
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, band, forest
-from tailwise.softad import views
-from tailwise.softad.study import NAMES, Result, Toy, difference, values
+from tailwise.softad import levels, views
+from tailwise.softad.study import HALF, NAMES, Result, Toy, difference, values
 
+RULES = {  # of `weight_curves`: four a panel
+    "ERM": ("erm", {}),
+    "CVaR": ("cvar", {"quantile": 0.5}),
+    "chi-square DRO": ("chi2_dro", {"radius": 1.0}),
+    "tilted": ("tilted", {"gamma": 0.3}),
+    "flooding": ("flooding", {"tau": 0.4}),
+    "SoftAD": ("softad", {"tau": 0.4}),
+    "SoftAD ∘ CVaR": ("softad_cvar", HALF),
+    "COCE-A": ("cvar_softad", HALF),
+}
 LOOKS = (("blue", "o"), ("green", "s"), ("orange", "^"), ("red", "D"), ("purple", "v"))
 
 
@@ -129,3 +139,39 @@ def drift(ax: Axes, result: Result, labels: Sequence[str], number: str) -> Axes:
         band(ax, share[:, 0].numpy(), e.mean, e.half, **style)
     ax.set(xlabel="share of the reversed law", ylabel=NAMES[number])
     return ax
+
+
+def by_level(ax: Axes, result: Result, number: str) -> Axes:
+    """A number against the level, for flooding and SoftAD, with ERM as a line."""
+    erm = estimate(values(result, "ERM", number))
+    ax.axhline(erm.mean, color=INK, lw=1, ls=":", label="ERM")
+    for name, (color, marker), line in zip(("flooding", "SoftAD"), LOOKS, LINES):
+        labels = [method.label for method in levels.GRIDS[name]]
+        e = estimate(np.stack([values(result, k, number) for k in labels]), axis=1)
+        style = dict(label=name, color=COLORS[color], marker=marker, ls=line)
+        band(ax, np.array(levels.LEVELS), e.mean, e.half, **style)
+    ax.set(xlabel="level", ylabel=NAMES[number], xscale="log")
+    ax.set_xticks(levels.LEVELS, [f"{level:g}" for level in levels.LEVELS], minor=False)
+    ax.set_xticks([], minor=True)
+    return ax
+
+
+def level_drift(ax: Axes, losses: dict[str, dict[float, np.ndarray]]) -> Axes:
+    """What `levels.drifted` found, against the share of the reversed law."""
+    for (name, found), (color, marker), line in zip(losses.items(), LOOKS, LINES):
+        e = estimate(np.stack(list(found.values())), axis=1)
+        style = dict(label=name, color=COLORS[color], marker=marker, ls=line)
+        band(ax, np.array(list(found)), e.mean, e.half, **style)
+    ax.set(xlabel="share of the reversed law", ylabel=NAMES["loss_mean"])
+    return ax
+
+
+def severities(axes: Sequence[Axes], images: Tensor) -> Sequence[Axes]:
+    """One garment ``[6, h, w]`` at each severity, with the shares of the laws."""
+    for s, (ax, image) in enumerate(zip(axes, images, strict=True)):
+        ax.imshow(image, cmap="gray")
+        shares = [f"{name} {corruption.law(name)[s]:.3f}" for name in corruption.LAWS]
+        ax.set_title(f"severity {s}", fontsize=9, loc="center")
+        ax.set_xlabel("\n".join(shares), fontsize=8)
+        ax.set(xticks=[], yticks=[])
+    return axes

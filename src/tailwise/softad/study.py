@@ -1,7 +1,7 @@
 """The runs of chapter 3: methods on models under a severity law, measured."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +14,15 @@ from tailwise.data import corruption
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import Estimate, estimate
 from tailwise.profiles import reseeded
-from tailwise.softad import ensemble, views
+from tailwise.softad import ensemble, networks, sharpness, views
 from tailwise.softad.ensemble import Method
+from tailwise.softad.networks import Architecture
 from tailwise.softad.views import Dashboard
 
 HALF = {"quantile": 0.5, "tau": 0.4}
+REACH = 0.2  # of SAM, and of the step over which the rise of a loss is measured
+HARD = 3  # the smallest severity that counts as hard in the difficulty gap
+CLEAN = (1.0, 0, 0, 0, 0, 0)  # the law without any noise
 METHODS = (
     Method("ERM"),
     Method("ERM, double", scale=2.0),
@@ -30,12 +34,24 @@ METHODS = (
     Method("SoftAD, auto level", "auto_softad", {"share": 0.25}),
     Method("SoftAD ∘ CVaR", "softad_cvar", HALF),
     Method("SoftAD ∘ DRO", "softad_dro", {"radius": 1.0, "tau": 0.4}),
-    Method("soft flood of CVaR", "cvar_softad", HALF),
-    Method("released (frozen)", "frozen_cvar_softad", HALF),
-    Method("SAM", ascent="sam", reach=0.2),
+    Method("COCE-A", "cvar_softad", HALF),
+    Method("COCE", "frozen_cvar_softad", HALF),
+    Method("SAM", ascent="sam", reach=REACH),
     Method("SharpDRO", ascent="sharpdro", reach=0.05),
     Method("SharpDRO, half", ascent="sharpdro", reach=0.05, scale=0.5),
 )
+LABELS = tuple(method.label for method in METHODS)
+SHARP = "ERM", "SAM", "SharpDRO", "flooding", "SoftAD", "COCE", "COCE-A"
+
+
+def named(*labels: str) -> tuple[Method, ...]:
+    """Those of `METHODS` with these labels."""
+    return tuple(METHODS[LABELS.index(label)] for label in labels)
+
+
+COMPARED = named("ERM", "SoftAD", "COCE", "SharpDRO")
+CONCENTRATED = named("ERM", "COCE", "COCE-A")
+SHARP_METHODS = named(*SHARP, "SharpDRO, half")
 NAMES = {
     "accuracy_average": "average",
     "accuracy_balanced": "balanced",
@@ -43,8 +59,15 @@ NAMES = {
     "loss_mean": "mean loss",
     "loss_cvar": "tail",
     "loss_sd": "spread",
+    "loss_severity_5": "loss at severity 5",
+    "loss_train": "training loss",
+    "loss_gap": "test − training loss",
+    "difficulty_gap": "accuracy, clean − severity 5",
+    "difficulty_gap_train": "training loss, hard − clean",
     "scaled_cvar": "tail, calibrated",
     "norm": "norm",
+    "eigenvalue": "largest curvature",
+    "loss_rise": "rise up the slope",
 }
 
 
@@ -86,10 +109,18 @@ class Result:
         ``[S, K]``, as trained and after one temperature per member, which was fitted
         on validation data.
     temperature, norm : Tensor [S, K]
+    eigenvalue, loss_rise : Tensor [S, K]
+        Of the mean training loss; NaN for methods whose sharpness was not asked for.
     diverged, gave_up : Tensor of bool [S, K]
     losses : Tensor [S, K, 6, m]
         On the paired test set.
     correct : Tensor of bool [S, K, 6, m]
+    train_losses : Tensor [S, K, n]
+        Of the training images, after the last epoch.
+    train_severity : Tensor [S, n]
+    held_losses : Tensor [S, K, v]
+        Of the validation images.
+    held_correct : Tensor of bool [S, K, v]
     """
 
     architecture: str
@@ -99,31 +130,40 @@ class Result:
     scaled: Dashboard
     temperature: Tensor
     norm: Tensor
+    eigenvalue: Tensor
+    loss_rise: Tensor
     diverged: Tensor
     gave_up: Tensor
     losses: Tensor
     correct: Tensor
+    train_losses: Tensor
+    train_severity: Tensor
+    held_losses: Tensor
+    held_correct: Tensor
 
 
 def run(
-    architecture: str,
-    law: str,
+    architecture: str | Architecture,
+    law: corruption.Law,
     size: Size,
     methods: Sequence[Method] = METHODS,
     progress=None,
+    sharp: Sequence[str] = (),
 ) -> Result:
     """Train every method on every seed of one model and law, and measure all of them.
 
     Parameters
     ----------
-    architecture : str
-        ``"linear"``, ``"mlp"`` or ``"cnn"``.
-    law : str
-        A key of `corruption.LAWS`.
+    architecture : str or Architecture
+        ``"linear"``, ``"mlp"``, ``"cnn"``, or another one.
+    law : str or six floats
+        See `corruption.law`.
     size : Size
     methods : sequence of Method
     progress : callable, optional
         See `ensemble.train`.
+    sharp : sequence of str
+        Labels of the methods whose sharpness is measured.
     """
     data = corruption.draw(
         law,
@@ -133,44 +173,106 @@ def run(
         n_test=size.n_test,
         full=size.full,
     )
-    train, val = data.train, data.val
+    x, y = data.train.x.to(size.device), data.train.y.to(size.device)
     trained = ensemble.train(
         architecture,
-        train.x.to(size.device),
-        train.y.to(size.device),
+        x,
+        y,
         methods,
-        group=train.severity.to(size.device),
+        group=data.train.severity.to(size.device),
         epochs=size.epochs,
         batch_size=size.batch_size,
         lr=size.lr,
         progress=progress,
     )
+    labels = tuple(method.label for method in methods)
+
+    def measure(s: int, k: int) -> tuple[float, float]:
+        member = {name: p[s, k] for name, p in trained.params.items()}
+        return sharpness.of(
+            *sharpness.member_loss(trained.architecture, member, x[s], y[s]), REACH
+        )
+
+    return measured_on(
+        data,
+        law,
+        lambda inputs: trained.logits(inputs.to(size.device)).cpu(),
+        architecture=trained.architecture.name,
+        labels=labels,
+        norm=trained.norm.cpu(),
+        diverged=trained.diverged.cpu(),
+        measure=measure,
+        sharp=sharp,
+    )
+
+
+def measured_on(
+    data: corruption.Draw,
+    law: corruption.Law,
+    logits_of: Callable[[Tensor], Tensor],
+    *,
+    architecture: str,
+    labels: tuple[str, ...],
+    norm: Tensor,
+    diverged: Tensor,
+    measure: Callable[[int, int], tuple[float, float]],
+    sharp: Sequence[str] = (),
+) -> Result:
+    """Everything that is measured of trained members.
+
+    Parameters
+    ----------
+    data : Draw
+        What they were trained on, and validation and test data.
+    law : str or six floats
+    logits_of : callable
+        Maps inputs ``[S, m, ...]`` to logits ``[S, K, m, classes]`` on the CPU.
+    architecture, labels, norm, diverged
+        As in `Result`.
+    measure : callable
+        Curvature and rise of the member at (s, k); called for the labels in `sharp`.
+    sharp : sequence of str
+    """
     # Tests [S, 6, m, ...] as one long set, and back.
-    x = data.test.x.flatten(1, 2).to(size.device)
-    logits = trained.logits(x).unflatten(2, data.test.x.shape[1:3]).cpu()
-    y = data.test.y[:, None, None, :].expand(logits.shape[:-1])
-    held = trained.logits(val.x.to(size.device)).cpu()
-    temperature = fit_temperature(held, val.y[:, None, :])
-    scored = []
-    for T in (torch.ones_like(temperature), temperature):
-        scores = (logits / T[..., None, None, None]).flatten(0, -2)
-        losses = F.cross_entropy(scores, y.flatten(), reduction="none")
-        scored.append(losses.view(logits.shape[:-1]))
-    correct = logits.argmax(-1) == y
-    raw, scaled = (views.dashboard(losses, correct, law) for losses in scored)
+    logits = logits_of(data.test.x.flatten(1, 2)).unflatten(2, data.test.x.shape[1:3])
+    held = logits_of(data.val.x)
+    temperature = fit_temperature(held, data.val.y[:, None, :])
+    ones = torch.ones_like(temperature)
+    y = data.test.y[:, None, :]
+    losses = _losses(logits, y)
+    calibrated = _losses(logits / temperature[..., None, None, None], y)
+    correct = logits.argmax(-1) == y[..., None, :]
+    raw, scaled = (views.dashboard(each, correct, law) for each in (losses, calibrated))
+    sharpest = torch.full((*ones.shape, 2), torch.nan, dtype=torch.float64)
+    for s, k in np.ndindex(*ones.shape):
+        if labels[k] in sharp and not diverged[s, k]:
+            sharpest[s, k] = torch.tensor(measure(s, k), dtype=torch.float64)
     return Result(
         architecture=architecture,
-        law=law,
-        labels=tuple(method.label for method in methods),
+        law=law if isinstance(law, str) else "custom",
+        labels=labels,
         view=raw,
         scaled=scaled,
         temperature=temperature,
-        norm=trained.norm.cpu(),
-        diverged=trained.diverged.cpu(),
-        gave_up=gave_up(raw, logits.shape[-1]) & ~trained.diverged.cpu(),
-        losses=scored[0].float(),
+        norm=norm,
+        eigenvalue=sharpest[..., 0],
+        loss_rise=sharpest[..., 1],
+        diverged=diverged,
+        gave_up=gave_up(raw, logits.shape[-1]) & ~diverged,
+        losses=losses.float(),
         correct=correct,
+        train_losses=_losses(logits_of(data.train.x), data.train.y[:, None]),
+        train_severity=data.train.severity,
+        held_losses=_losses(held, data.val.y[:, None]),
+        held_correct=held.argmax(-1) == data.val.y[:, None],
     )
+
+
+def _losses(logits: Tensor, y: Tensor) -> Tensor:
+    """Losses [S, K, ..., m] of logits [S, K, ..., m, C] and classes [S, 1, m]."""
+    y = y.view(len(y), *(1,) * (logits.ndim - 3), -1).expand(logits.shape[:-1])
+    losses = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    return losses.view(logits.shape[:-1])
 
 
 def gave_up(view: Dashboard, n_classes: int) -> Tensor:
@@ -186,7 +288,7 @@ def gave_up(view: Dashboard, n_classes: int) -> Tensor:
 def values(result: Result, label: str, number: str) -> np.ndarray:
     """A number of a method, one value a seed; NaN where it diverged.
 
-    `number` is a field of `Dashboard`, "norm", or "scaled_cvar".
+    `number` is a key of `NAMES`.
 
     Raises
     ------
@@ -196,13 +298,36 @@ def values(result: Result, label: str, number: str) -> np.ndarray:
     if label not in result.labels:
         raise ValueError(f"unknown method {label!r}: expected one of {result.labels}")
     k = result.labels.index(label)
-    if number == "norm":
-        found = result.norm
-    elif number == "scaled_cvar":
-        found = result.scaled.loss_cvar
-    else:
-        found = getattr(result.view, number)
-    return found[:, k].double().masked_fill(result.diverged[:, k], torch.nan).numpy()
+    found = _column(result, number, k).double()
+    return found.masked_fill(result.diverged[:, k], torch.nan).numpy()
+
+
+def _column(result: Result, number: str, k: int) -> Tensor:
+    """A number of the method at k, [S]."""
+    train, severity = result.train_losses[:, k], result.train_severity
+    match number:
+        case "norm" | "eigenvalue" | "loss_rise":
+            return getattr(result, number)[:, k]
+        case "scaled_cvar":
+            return result.scaled.loss_cvar[:, k]
+        case "loss_severity_5":
+            return result.losses[:, k, 5].mean(-1)
+        case "loss_train":
+            return train.mean(-1)
+        case "loss_gap":
+            return result.view.loss_mean[:, k] - train.mean(-1)
+        case "difficulty_gap":
+            each = result.view.per_severity[:, k]
+            return each[:, 0] - each[:, 5]
+        case "difficulty_gap_train":
+            hard, clean = severity >= HARD, severity == 0
+            return _among(train, hard) - _among(train, clean)
+    return getattr(result.view, number)[:, k]
+
+
+def _among(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean over some of the examples; NaN where there are none."""
+    return values.masked_fill(~rows, 0).sum(-1) / rows.sum(-1)
 
 
 def difference(
@@ -217,14 +342,35 @@ def difference(
     return estimate(a - b)
 
 
-def dashboard_table(result: Result, numbers: Sequence[str]) -> pd.DataFrame:
+def contrast(number: str, *terms: tuple[Result, str], log: bool = False) -> Estimate:
+    """A number of methods in results, taken with the signs + - + - …, mean over seeds.
+
+    The results are of the same seeds. With `log`, of the number's logarithm.
+
+    Parameters
+    ----------
+    number : str
+        A key of `NAMES`.
+    *terms : (Result, str)
+        A result and a method's label.
+    """
+    found = [values(result, label, number) for result, label in terms]
+    signs = np.resize([1, -1], len(found))
+    return estimate(signs @ (np.log(found) if log else np.stack(found)))
+
+
+def dashboard_table(
+    result: Result, numbers: Sequence[str], labels: Sequence[str] | None = None
+) -> pd.DataFrame:
     """ERM's numbers, then every method's paired difference to them; one row a method.
+
+    With `labels`, for those methods only, in that order.
 
     A method that diverged or gave up in some seeds says so in the last column.
     """
     rows = {}
-    for k, label in enumerate(result.labels):
-        row = {}
+    for label in labels or result.labels:
+        k, row = result.labels.index(label), {}
         for number in numbers:
             if label == "ERM":
                 e = estimate(values(result, label, number))
@@ -241,24 +387,11 @@ def dashboard_table(result: Result, numbers: Sequence[str]) -> pd.DataFrame:
     return found if found["fate"].any() else found.drop(columns="fate")
 
 
-def by_law(
-    runs: dict[tuple[str, str], Result], labels: Sequence[str], number: str
-) -> pd.DataFrame:
-    """Paired differences to ERM; one row a model and law, one column a method."""
-    rows = {}
-    for key, result in runs.items():
-        found = {label: difference(result, label, number) for label in labels}
-        rows[", ".join(key)] = {
-            label: f"{e.mean:+.3f} ± {e.stderr:.3f}" for label, e in found.items()
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
 def measured(
     results: dict[str, Result],
     contests: dict[str, tuple[str, ...]],
     *,
-    log: bool = False,
+    log: bool | Collection[str] = False,
 ) -> tuple[dict[str, dict[str, Estimate]], pd.DataFrame]:
     """Paired differences by claim and part, as a ledger enters them, and as a table.
 
@@ -268,19 +401,54 @@ def measured(
         By the name of the claim's part, such as the model.
     contests : dict
         Claim to the arguments of `difference` after the result.
-    log : bool
-        See `difference`.
+    log : bool or collection of str
+        See `difference`; a collection holds the numbers whose logarithm is taken.
     """
     found, names, rows = {}, [], []
     for claim, (label, number, *less) in contests.items():
+        of_log = log if isinstance(log, bool) else number in log
         found[claim] = {
-            part: difference(result, label, number, *less, log=log)
+            part: difference(result, label, number, *less, log=of_log)
             for part, result in results.items()
         }
         shown = {p: f"{e.mean:+.3f} ± {e.stderr:.3f}" for p, e in found[claim].items()}
         names.append(f"{label} − {less[0] if less else 'ERM'}")
-        rows.append({"number": NAMES[number]} | shown)
+        rows.append({"number": f"{'log ' if of_log else ''}{NAMES[number]}"} | shown)
     return found, pd.DataFrame(rows, index=names)
+
+
+def ladder(widths: Sequence[int], size: Size) -> dict[str, Result]:
+    """SharpDRO, with whole and half steps, on one hidden layer of growing width."""
+    rivals = named("ERM", "SharpDRO", "SharpDRO, half")
+    each = [networks.hidden(f"{width} hidden", width) for width in widths]
+    return {network.name: run(network, "rare", size, rivals) for network in each}
+
+
+def ladder_table(ladder: dict[str, Result]) -> pd.DataFrame:
+    """ERM's difficulty gaps and what its rivals change; a row a network of `ladder`."""
+    rows = {}
+    for name, result in ladder.items():
+        row = {}
+        for number in ("difficulty_gap", "difficulty_gap_train"):
+            e = estimate(values(result, "ERM", number))
+            row[NAMES[number]] = f"{e.mean:+.2f} ± {e.stderr:.2f}"
+        for label in result.labels[1:]:
+            for number in ("accuracy_average", "accuracy_worst_severity"):
+                e = difference(result, label, number)
+                row[f"{label}, {NAMES[number]}"] = f"{e.mean:+.3f} ± {e.stderr:.3f}"
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def fates(result: Result, label: str) -> str:
+    """How many networks of a method gave up, and their balanced accuracy."""
+    k = result.labels.index(label)
+    n, of = int(result.gave_up[:, k].sum()), len(result.gave_up)
+    got = values(result, label, "accuracy_balanced")
+    return (
+        f"{n} of {of} networks gave up; balanced accuracy "
+        f"{got.min():.2f} to {got.max():.2f}"
+    )
 
 
 TOY = (
