@@ -237,7 +237,7 @@ print(f"two flooding steps less one on the penalty: {gap:.1e}")
 # Fashion-MNIST with additive noise of six severities.
 # How often each severity occurs is a *law*: with **rare**, difficult images are rare; with **uniform**, all severities are equally frequent; with **reversed**, most images are difficult.
 # The test set has every image at every severity, so any law is a reweighting of one matrix of losses.
-# Under the rare law about 4 of 1,000 training images have severity 5; every "worst severity" below rests on that.
+# Under the rare law about 4 of 1,000 training images have severity 5.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Six versions of one garment at 14 by 14 pixels with growing noise, and below a small table of how often each severity occurs under the three laws."}}
 pictures = corruption.draw("rare", 1, n_train=8, n_val=8, n_test=8)
@@ -256,8 +256,8 @@ plt.show()
 # In the released code the two gradients are *added*: its steps are about twice those of ERM.
 # So there are two controls: ERM with doubled steps, and SharpDRO with half ones.
 #
-# Where a comparison does not say "tuned", every method has one setting, taken from trial runs on the same data set (SoftAD level 0.1; flooding and the compositions 0.4; CVaR share one half; chi-square radius 1; tilt 0.3; SAM reach 0.2, SharpDRO 0.05).
-# So read those differences of a point or two as differences between settings, not between methods.
+# Where nothing says "tuned", every method has one setting, taken from trial runs on the same data set (SoftAD level 0.1; flooding and the compositions 0.4; CVaR share one half; chi-square radius 1; tilt 0.3; SAM reach 0.2, SharpDRO 0.05).
+# There, read a point or two as a difference between settings, not methods.
 # Flooding, SoftAD and SAM also run over five settings each, from which [validation data choose](#both-sides-tuned).
 # SharpDRO needs the severity of every training image; the others do not.
 
@@ -328,8 +328,7 @@ ledger.enter(*study.measured(common, contests.COMMON))
 
 # %% [markdown]
 # The first table is of the rare law, with its controls; in the second all severities are equally frequent.
-# Doubled steps alone hurt ERM about as much, and halving SharpDRO's steps gives most of the loss back.
-# What looks like rigidity is, on these models, largely step size.
+# Doubled steps alone hurt ERM about as much, and half steps give SharpDRO most of the loss back: what looks like rigidity is, on these models, largely step size.
 # The two-dimensional picture stays: there the group weights do turn the line (solution 4 checks it with half steps).
 #
 # Now networks of growing width, with two gaps of ERM: in accuracy, clean test images less those of severity 5; in training loss, severities 3 to 5 less clean.
@@ -475,7 +474,7 @@ ledger.enter(*study.measured(clean, contests.CLEAN))
 # ## Break it
 #
 # **The cliff.**
-# A network that knows nothing predicts every class with equal probability and has the loss $\ln k$ for $k$ classes.
+# A network that knows nothing has the loss $\ln k$ for $k$ classes.
 # If the level is above that, most examples lie *below* the level and ascend: the network is trained to be wrong.
 # In the plane $\ln 2\approx0.69$, and the level 0.8 gave the wrong class almost everywhere.
 
@@ -554,7 +553,7 @@ figures.level_drift(axes[1], moved).legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The spread is a poor alarm: for SoftAD it hardly moves, while the mean loss rises steeply.
+# The spread is a poor alarm: it hardly moves, while the mean loss rises steeply.
 # Watch the mean; it needs labels.
 # To choose the level again among the old models gains nothing.
 # Retraining helps, but only when the law has moved far: half of the way brings no certain gain.
@@ -562,7 +561,7 @@ plt.show()
 # ## At scale
 #
 # The same cells at the `full` profile: full Fashion-MNIST, 4,000 training images, more seeds, a wider network.
-# Such a record appears in the claim box beside the laptop's; this is whether there is one.
+# Such a record appears in the claim box beside the laptop's.
 
 # %%
 for name in ("full", "paper"):
