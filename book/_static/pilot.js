@@ -223,7 +223,8 @@
         const [low, high] = wilson(right, n);
         line.append(make("td", `${percent(right / n)} (${percent(low)} to ${percent(high)})`));
       }
-      line.append(make("td", ((100 * (after - before)) / n).toFixed(1).replace("-", "−")));
+      const gain = (100 * (after - before)) / n;
+      line.append(make("td", (gain > 0 ? "+" : "") + gain.toFixed(1).replace("-", "−")));
       return line;
     });
     const head = make("tr");
@@ -257,6 +258,11 @@
     else {
       const worst = (key) => Math.min(...found.rows.map((row) => row[key] / row.n));
       const { all } = found;
+      if (all.before * 2 < all.n)
+        said.push(
+          `Most rows are wrong today. Does a high score mean “${classes[0]}”? Then change ` +
+            "the sign of the scores.",
+        );
       said.push(
         `Moving the threshold from 0 to ${threshold.toPrecision(4)} takes the worst group from ` +
           `${percent(worst("before"))} to ${percent(worst("after"))}, and all rows from ` +
