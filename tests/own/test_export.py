@@ -37,12 +37,13 @@ def test_an_export_gives_the_same_scores(tmp_path, data, name):
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_onnx_gives_the_same_scores(tmp_path, k):
-    pytest.importorskip("skl2onnx")
+    pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     chosen = refit(features.from_arrays(X, np.arange(N) % k), "plain")
     done = export(chosen, tmp_path / "head")
     session = runtime.InferenceSession(done.folder / "head.onnx")
-    labels, probability = session.run(None, {"X": X})
+    labels, probability, risk = session.run(None, {"X": X})
+    np.testing.assert_allclose(risk, chosen.risk(X), atol=1e-5)
     expected = chosen.estimator.predict_proba(X)
     np.testing.assert_allclose(probability, expected, atol=1e-5)  # single precision
     np.testing.assert_array_equal(labels, chosen.estimator.predict(X))
@@ -53,8 +54,8 @@ def test_without_the_exporter_a_sentence_says_how_to_get_it(
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = export(refit(data, "plain"), tmp_path / "head")
-    assert "pip install skl2onnx" in done.note
-    assert done.files == ("head.joblib", "head.pt", "head.json")
+    assert "pip install onnx" in done.note
+    assert done.files == ("head.joblib", "head.pt", "risk.pt", "head.json")
 
 
 def test_a_failed_export_leaves_the_last_one(tmp_path, data, monkeypatch):

@@ -131,7 +131,7 @@ def test_a_fault_in_a_csv_is_one_sentence(tmp_path, values, ask, sentence):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.parquet", "", "neither .npz nor .csv"),
+        ("a.xlsx", "", "none of .npz, .npy, .pt, .csv"),
         ("a.npz", "not a zip", "a.npz is not an .npz file"),
         ("a.csv", "", "a.csv is empty: export it again"),
         ("a.csv", "a;b;label\n1,5;2;x\n", "separate with commas"),

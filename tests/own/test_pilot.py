@@ -79,9 +79,29 @@ def test_a_large_file_is_sampled_with_a_note(data):
     assert "130 of 260 rows were used, with 30 of the rarest class" in small.notes[0]
 
 
-def test_three_classes_go_without_dfr():
-    y = np.where(np.random.default_rng(1).random(N) < 0.5, Y, "scratch")
-    three = pilot(features.from_arrays(X, y, GROUPS), n_splits=10)
-    assert "DFR" not in three.heads
-    assert three.by_class.shape == (10, 5, 3)
-    assert "two classes here, and the file has 3" in three.notes[0]
+def test_dfr_needs_groups_of_some_size():
+    rng = np.random.default_rng(1)
+    y = np.where(rng.random(N) < 0.5, Y, "scratch")
+    small = features.from_arrays(X, y, GROUPS)
+    assert "smallest has" in heads.dfr_refusal(small)
+    rows = rng.integers(N, size=3 * N)  # with copies, which does not matter here
+    X3 = X[rows] + rng.normal(size=(3 * N, 6))
+    three = pilot(features.from_arrays(X3, y[rows], GROUPS[rows]), n_splits=10)
+    assert three.heads[-1] == "DFR"
+    assert three.by_class.shape == (10, 6, 3)
+
+
+def test_progress_is_told(data):
+    told = []
+    pilot(data, n_splits=10, progress=lambda *numbers: told.append(numbers))
+    assert told == [(k, 10) for k in range(1, 11)]
+
+
+def test_counts_are_those_of_the_accuracies(found):
+    counts = found.confusion.sum(-1)
+    hits = np.diagonal(found.confusion, axis1=-2, axis2=-1)
+    np.testing.assert_allclose(hits / counts, found.by_class)
+    np.testing.assert_allclose(found.share, counts / counts.sum(-1, keepdims=True))
+    # After the correction the mean probability is nearer to the share.
+    gap = np.abs(found.probability - found.share[:, :, None]).max(-1).mean(0)
+    assert (gap[1:5, 1] < gap[1:5, 0]).all()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from tailwise.own.pilot import Pilot
 from tailwise.own.verdict import dashboard, gain_table, gains, interval, verdict
 
 
@@ -33,15 +32,23 @@ def test_the_interval_covers_when_heads_are_equal():
     assert misses <= 20 + 3 * 4.4
 
 
+def staged(found, gain, price=0.0, spread=1e-3):
+    """A pilot whose other heads gain and pay the same everywhere, but for noise."""
+    rng = np.random.default_rng(4)
+    by_cell = np.repeat(found.by_cell[:, :1], len(found.heads), 1)
+    noise = spread * rng.normal(size=by_cell[:, 1:].shape)
+    by_cell[:, 1:] += gain + noise - noise.mean()
+    mean = np.repeat(found.mean[:, :1], len(found.heads), 1)
+    noise = spread * rng.normal(size=mean[:, 1:].shape)
+    mean[:, 1:] -= price + noise - noise.mean()
+    return replace(found, by_cell=by_cell, mean=mean)
+
+
 @pytest.mark.parametrize(
     ("gain", "decision"), [(0.2, "use"), (-0.2, "keep"), (0.0, "keep")]
 )
-def test_a_verdict_follows_the_rarest(found, gain, decision):
-    by_cell = np.repeat(found.by_cell[:, :1], len(found.heads), 1)
-    noise = 1e-3 * np.random.default_rng(4).normal(size=by_cell[:, 1:].shape)
-    by_cell[:, 1:] += gain + noise - noise.mean()
-    staged = Pilot(**{**vars(found), "by_cell": by_cell})
-    answer = verdict(staged, smallest_effect=0.05)
+def test_a_verdict_follows_the_objective(found, gain, decision):
+    answer = verdict(staged(found, gain), smallest_effect=0.05)
     assert answer.decision == decision
     assert answer.chosen == (answer.head if decision == "use" else "plain")
     assert "5 points" in answer.sentence or "no better" in answer.sentence
@@ -49,12 +56,43 @@ def test_a_verdict_follows_the_rarest(found, gain, decision):
     assert ("rests on 10 splits" in answer.sentence) == (decision == "use")
 
 
+@pytest.mark.parametrize(
+    ("price", "accept", "decision", "says"),
+    [
+        (0.02, 0.05, "use", "within the price you accepted"),
+        (0.08, 0.05, "keep", "more than the price you accepted"),
+        (0.08, 0.1, "use", "within the price"),
+        (0.0499, 0.05, "undecided", "the interval covers the price"),
+    ],
+)
+def test_use_needs_a_price_that_was_accepted(found, price, accept, decision, says):
+    one = staged(found, 0.2, price)
+    answer = verdict(one, accept=accept)
+    assert (answer.decision, says in answer.sentence) == (decision, True)
+    few = verdict(one, accept=accept, max_alarms=1.0)
+    assert few.decision == "keep"
+    assert "1 alarms per hit" in few.sentence
+
+
 def test_a_wide_interval_is_undecided(found):
-    by_cell = found.by_cell.copy()
-    swing = np.tile([0.3, -0.2], 5)[:, None, None]
-    by_cell[:, 1:] = by_cell[:, :1] + swing
-    staged = Pilot(**{**vars(found), "by_cell": by_cell})
-    assert verdict(staged).decision == "undecided"
+    by_cell = np.repeat(found.by_cell[:, :1], len(found.heads), 1)
+    by_cell[:, 1:] += np.tile([0.3, -0.2], 5)[:, None, None]
+    one = replace(staged(found, 0.0), by_cell=by_cell)
+    assert verdict(one).decision == "undecided"
+
+
+@pytest.mark.parametrize("objective", ["balanced", "worst"])
+def test_a_coin_gains_nothing(found, objective):
+    # The plain head says always the common class; the others toss a coin.
+    by_cell = np.zeros_like(found.by_cell)
+    common = [k for k, name in enumerate(found.cells) if name.startswith("fine")]
+    by_cell[:, 0, common] = 1
+    noise = np.random.default_rng(5).normal(size=by_cell[:, 1:].shape)
+    by_cell[:, 1:] = 0.5 + 0.03 * noise
+    one = replace(staged(found, 0.0), by_cell=by_cell, objective=objective)
+    answer = verdict(one)
+    assert answer.decision != "use"
+    assert (one.by_cell[:, 1:] - one.by_cell[:, :1]).min(-1).mean() < -0.3
 
 
 def test_tables_have_a_row_for_each_head(found):
@@ -63,8 +101,9 @@ def test_tables_have_a_row_for_each_head(found):
     assert list(gain_table(found, "class").columns) == ["crack", "fine"]
     with pytest.raises(ValueError, match="by is 'group'"):
         gains(found, "group")
-    with pytest.raises(ValueError, match="smallest_effect is 2"):
-        verdict(found, smallest_effect=2)
+    for ask in ({"smallest_effect": 2}, {"accept": 2}, {"max_alarms": 0.5}):
+        with pytest.raises(ValueError, match=f"{[*ask][0]} is "):
+            verdict(found, **ask)
 
 
 def test_without_an_error_no_average_is_more_certain_than_its_samples(found):

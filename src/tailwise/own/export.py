@@ -11,18 +11,22 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression
 
 from tailwise import __version__
-from tailwise.own import heads
+from tailwise.methods.calibration import Recalibration
+from tailwise.own import heads, onnx
 from tailwise.own.features import Features
-from tailwise.own.pilot import draw_splits
+from tailwise.own.splits import draw_splits
 
-FILES = ("head.joblib", "head.pt", "head.json", "head.onnx")
+REPORT = "report.html"
+FILES = ("head.joblib", "head.pt", "risk.pt", "head.json", "head.onnx", REPORT)
+DUST = {".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints"}
+CLOSE = 1e-5  # of a probability, between the estimator and what is written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chosen:
     """A head that was fitted on every row.
 
@@ -35,12 +39,25 @@ class Chosen:
         For raw features; it predicts labels as they stand in the file.
     columns : tuple of str
         The features, in order.
+    recalibration : Recalibration
+        Prior correction and temperature, from rows that were set aside once.
+    shares : ndarray [k]
+        Of the classes in the file.
+    sample : ndarray [m, d]
+        Rows on which exports are compared with the estimator.
     """
 
     name: str
     setting: heads.Setting
     estimator: BaseEstimator
     columns: tuple[str, ...]
+    recalibration: Recalibration
+    shares: np.ndarray
+    sample: np.ndarray
+
+    def risk(self, X: np.ndarray) -> np.ndarray:
+        """Probabilities ``[n, k]`` after the correction."""
+        return self.recalibration.probability(heads.logits(self.estimator, X))
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ def refit(
     data : Features
     name : str
         One of `tailwise.own.heads.HEADS`, or "DFR".
-    objective : {"balanced", "worst"}
+    objective : {"balanced", "worst", "cost"}
     seed : int
 
     Raises
@@ -77,24 +94,50 @@ def refit(
         raise ValueError(f"unknown head {name!r}: expected one of {known}")
     if name == heads.DFR and (refusal := heads.dfr_refusal(data)):
         raise ValueError(refusal)
-    split = draw_splits(data, seed=seed)[0]
+    split, fitted = draw_splits(data, seed=seed)[0], {}
     fit = np.sort(np.concatenate([split.fit, split.test]))
-    setting = heads.choose(name, data, fit, split.val, objective)
+    setting = heads.choose(name, data, fit, split.val, objective, fitted)
+    first = heads.chosen(name, setting, fitted, seed=seed)
+    found = heads.recalibrate(first, data.X[split.val], data.y[split.val])
     labels, cell = data.classes[data.y], data.cells()[0]
-    head = heads.build(name, setting, data.X, labels, cell, seed=seed)
-    return Chosen(name, setting, head, data.columns)
+    head = heads.build(name, setting, data.X, labels, cell, unit=data.units, seed=seed)
+    return Chosen(
+        name=name,
+        setting=setting,
+        estimator=head,
+        columns=data.columns,
+        recalibration=found,
+        shares=np.bincount(data.y, minlength=len(data.classes)) / len(data),
+        sample=data.X[np.random.default_rng(seed).permutation(len(data))[:1000]],
+    )
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that `export` would refuse."""
-    folder = Path(folder)
-    if folder.exists() and not (
-        folder.is_dir() and {path.name for path in folder.iterdir()} <= set(FILES)
-    ):
-        raise ValueError(f"{folder.name} holds other things: name a new folder")
+    """Refuse a folder that `export` would refuse.
+
+    What an operating system leaves in a folder is no reason.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"{folder.name} is a file: name a new folder")
+    others = sorted({path.name for path in folder.iterdir()} - {*FILES} - DUST)
+    if others:
+        raise ValueError(
+            f"{folder.name} holds other things, such as {others[0]!r}: name a new "
+            "folder"
+        )
 
 
-def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exported:
+def export(
+    chosen: Chosen,
+    folder: str | Path,
+    *,
+    sentence: str = "",
+    threshold: dict | None = None,
+    page: str | None = None,
+) -> Exported:
     """Write a head as joblib, as a torch state dict, as ONNX, and what it is as JSON.
 
     Parameters
@@ -105,6 +148,10 @@ def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exporte
         is not.
     sentence : str
         The verdict, kept in ``head.json``.
+    threshold : dict, optional
+        Class, threshold and costs, kept in ``head.json``.
+    page : str, optional
+        A report in HTML, written beside the head.
 
     Returns
     -------
@@ -121,16 +168,20 @@ def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exporte
     load only your own; this package never does. ``head.pt`` is the ``state_dict`` of a
     ``torch.nn.Linear`` for raw features and loads with ``weights_only=True``; the
     softmax of its outputs are the estimator's probabilities, in the order of
-    ``classes`` in ``head.json``.
+    ``classes`` in ``head.json``. ``risk.pt`` is the same for probabilities after the
+    prior correction and the temperature. Both are float64 where float32 would move a
+    probability by more than 1e-5; a note then names the column.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).expanduser().absolute()
     check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     old = new.with_name(f"{new.name}.old")
     try:
         os.chmod(new, 0o755)
-        note = _write(chosen, new, sentence)
+        note = _write(chosen, new, sentence, threshold)
+        if page is not None:
+            (new / REPORT).write_text(page, "utf-8")
         files = tuple(name for name in FILES if (new / name).exists())
         if folder.exists():
             os.replace(folder, old)
@@ -143,36 +194,58 @@ def export(chosen: Chosen, folder: str | Path, *, sentence: str = "") -> Exporte
     return Exported(folder, files, note)
 
 
-def _write(chosen: Chosen, folder: Path, sentence: str) -> str:
-    """Write the files into an empty folder; returns what was not written, and why."""
+def _write(chosen: Chosen, folder: Path, sentence: str, threshold: dict | None) -> str:
+    """Write the files into an empty folder; returns what is special, and why."""
     weight, bias = heads.linear_map(chosen.estimator)
+    kind, note = _precision(chosen, weight, bias)
+    found = chosen.recalibration
+    risk = weight / found.temperature, bias / found.temperature + found.shift
     joblib.dump(chosen.estimator, folder / FILES[0])
-    state = {"weight": torch.tensor(weight), "bias": torch.tensor(bias)}
-    torch.save({k: v.float() for k, v in state.items()}, folder / FILES[1])
+    for name, (w, b) in (("head.pt", (weight, bias)), ("risk.pt", risk)):
+        state = {"weight": torch.tensor(w), "bias": torch.tensor(b)}
+        torch.save({k: v.to(kind) for k, v in state.items()}, folder / name)
+    classes = chosen.estimator.classes_
     about = {
         "head": chosen.name,
         "setting": asdict(chosen.setting),
-        "classes": chosen.estimator.classes_.tolist(),
+        "classes": classes.tolist(),
+        "shares": chosen.shares.tolist(),
         "columns": list(chosen.columns),
+        "dtype": str(kind).removeprefix("torch."),
+        "probability": {
+            "how": "softmax(logits / temperature + shift), as in risk.pt",
+            "temperature": found.temperature,
+            "shift": found.shift.tolist(),
+        },
+        "threshold": threshold,
         "verdict": sentence,
         "tailwise": __version__,
     }
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-    (folder / FILES[2]).write_text(text, "utf-8")
-    if importlib.util.find_spec("skl2onnx") is None:
-        return "head.onnx was not written: pip install skl2onnx adds the exporter"
-    (folder / FILES[3]).write_bytes(_onnx(weight, bias, chosen.estimator.classes_))
-    return ""
+    (folder / "head.json").write_text(text, "utf-8")
+    if importlib.util.find_spec("onnx") is None:
+        missing = "head.onnx was not written: pip install onnx adds the exporter"
+        return f"{note}; {missing}" if note else missing
+    kind = np.float64 if kind == torch.float64 else np.float32
+    content = onnx.graph(weight, bias, risk, classes, kind)
+    (folder / "head.onnx").write_bytes(content)
+    return note
 
 
-def _onnx(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray) -> bytes:
-    """The linear map as a logistic regression, which ONNX knows for every version."""
-    from skl2onnx import to_onnx
-
-    head = LogisticRegression()
-    head.coef_, head.intercept_ = weight, bias
-    if len(classes) == 2:
-        head.coef_, head.intercept_ = np.diff(weight, axis=0), np.diff(bias)
-    head.classes_, head.n_features_in_ = classes, weight.shape[1]
-    example = np.zeros((1, weight.shape[1]), np.float32)
-    return to_onnx(head, example, options={"zipmap": False}).SerializeToString()
+def _precision(chosen: Chosen, weight, bias) -> tuple[torch.dtype, str]:
+    """The type in which a linear layer gives the estimator's probabilities."""
+    X = chosen.sample
+    expected = chosen.estimator.predict_proba(X)
+    single = torch.nn.functional.linear(
+        *(torch.from_numpy(v.astype(np.float32)) for v in (X, weight, bias))
+    )
+    gap = np.abs(single.softmax(-1).numpy() - expected).max()
+    if gap <= CLOSE:
+        return torch.float32, ""
+    worst = int((np.abs(weight).max(0) * np.abs(X).max(0)).argmax())
+    gap = np.abs(softmax(X.astype(float) @ weight.T + bias, 1) - expected).max()
+    exact = "" if gap <= CLOSE else f", and still differ by up to {gap:.0e}"
+    return torch.float64, (
+        f"column {chosen.columns[worst]!r} is large for its spread, so that the "
+        f"exported layers need float64 features (X.double()){exact}"
+    )

@@ -13,18 +13,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tailwise.own.files import Raw, read_csv, read_npz
+from tailwise.arrays import as_array
+from tailwise.own import files, repeats, roles, units
+from tailwise.own.columns import clean
+from tailwise.own.raw import Raw, Wanted
+from tailwise.own.tables import from_table as raw_table
 
-READERS = {".npz": read_npz, ".csv": read_csv}
+TAILS = ("refuse", "leave out", "merge")
+MIN_CLASS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """Features of a frozen network with labels and, where known, groups.
+    """Features of a frozen network with labels and, where known, groups and units.
 
     Attributes
     ----------
     X : ndarray of float32 [n, d]
+        Or of float64, where a column needs it.
     y : ndarray of int64 [n]
         Positions in `classes`.
     classes : ndarray [k]
@@ -34,6 +40,11 @@ class Features:
     group_names : ndarray [g] or None
     columns : tuple of str
         The names of the features.
+    units : ndarray of int64 [n] or None
+        The patient, part, site or day of each row: none is on two sides of a split.
+    unit_names : ndarray or None
+    split : ndarray of int64 [n] or None
+        One's own split: 0 to fit on, 1 to choose on, 2 to test on.
     """
 
     X: np.ndarray
@@ -42,14 +53,23 @@ class Features:
     groups: np.ndarray | None
     group_names: np.ndarray | None
     columns: tuple[str, ...]
+    units: np.ndarray | None = None
+    unit_names: np.ndarray | None = None
+    split: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> "Features":
-        """The samples at the given rows; classes and group names stay as they are."""
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(self, X=self.X[rows], y=self.y[rows], groups=groups)
+        """The samples at the given rows; the names of all roles stay as they are."""
+        groups, split = (v if v is None else v[rows] for v in (self.groups, self.split))
+        taken = replace(
+            self, X=self.X[rows], y=self.y[rows], groups=groups, split=split
+        )
+        if self.units is None:
+            return taken
+        present, code = np.unique(self.units[rows], return_inverse=True)
+        return replace(taken, units=code, unit_names=self.unit_names[present])
 
     def cells(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """What every result is reported for: cell of each sample [n], and their names.
@@ -78,24 +98,35 @@ def load(
     *,
     features: str | Sequence[str] | None = None,
     label: str = "label",
-    group: str | bool | None = None,
+    group: str | Sequence[str] | bool | None = None,
+    unit: str | bool | None = None,
+    split: str | bool | None = None,
+    tails: str = "refuse",
 ) -> Features:
-    """Read features, labels and groups from an ``.npz`` or a ``.csv`` file.
+    """Read features, labels, groups and units from a file.
 
     Parameters
     ----------
     path : str or Path
-        ``.npz``: arrays ``X`` (or ``features``) [n, d], ``y`` (or ``label``,
-        ``labels``) [n] and, if there are any, ``groups`` (or ``group``) [n].
-        ``.csv``: a header, commas, one sample a line.
+        ``.csv``, ``.tsv`` (both also compressed) or ``.parquet``: a header, one sample
+        a row. ``.npz``, or ``.pt`` with a dictionary: arrays ``X`` (or ``features``)
+        [n, d], ``y`` (or ``label``, ``labels``) [n] and, if there are any, ``groups``,
+        ``units`` and ``split``. ``.npy``: the features, with ``y.npy`` beside it.
     features : str or sequence of str, optional
         Name of the array, or names of the columns; by default every numeric column
-        that is neither label nor group.
+        that has no other role and does not look like an identifier.
     label : str
         Name of the column, or of the array where it is none of the usual ones.
-    group : str or False, optional
+    group : str, sequence of str or False, optional
         Name of the column or array; by default ``groups`` or ``group`` if it is there.
-        False leaves the groups out.
+        Of several columns each combination is a group. False leaves the groups out.
+    unit : str or False, optional
+        The patient, part, site or day that several rows come from; by default
+        ``units`` or ``unit``. No unit is ever on two sides of a split.
+    split : str or False, optional
+        One's own split: train, val and test, or dates; by default ``split``.
+    tails : {"refuse", "leave out", "merge"}
+        What to do with classes of fewer than ten samples.
 
     Returns
     -------
@@ -106,33 +137,54 @@ def load(
     ValueError
         One sentence that names what was found and what to change: arrays or columns
         that are missing, text, NaN or infinity among features, lengths that differ,
-        labels that are measurements, one class, one group, a group of one sample.
+        labels that are measurements, one class, one group, a group of one sample, a
+        unit on both sides of a split.
     FileNotFoundError
         Where there is no such file; says where it was looked for.
 
     Warns
     -----
     UserWarning
-        For columns that are not used, and for rows that occur more than once.
+        For columns that are not used, rows that occur more than once or nearly so, and
+        classes that are left out.
     """
-    path = Path(path)
-    if path.suffix.lower() not in READERS:
-        raise ValueError(
-            f"{path.name} is neither .npz nor .csv: save it as one of them"
-        )
+    path = Path(path).expanduser()
+    wanted = Wanted(features=features, label=label, group=group, unit=unit, split=split)
     if not path.is_file():
+        files.check_kind(path)
         place = path.absolute().parent
         raise FileNotFoundError(f"no file {path.name} in {place}: correct the path")
-    raw = READERS[path.suffix.lower()](path, features, label, group or None)
-    return _checked(replace(raw, groups=None) if group is False else raw)
+    return _checked(files.read(path, wanted), tails)
+
+
+def from_table(
+    table: pd.DataFrame,
+    *,
+    features: str | Sequence[str] | None = None,
+    label: str = "label",
+    group: str | Sequence[str] | bool | None = None,
+    unit: str | bool | None = None,
+    split: str | bool | None = None,
+    tails: str = "refuse",
+) -> Features:
+    """Features from a pandas DataFrame; everything else as in `load`."""
+    wanted = Wanted(features=features, label=label, group=group, unit=unit, split=split)
+    return _checked(raw_table(table, wanted, place="row {0} (the first is 0)"), tails)
 
 
 def from_arrays(
-    X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    X: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    units: ArrayLike | None = None,
+    split: ArrayLike | None = None,
+    tails: str = "refuse",
 ) -> Features:
     """Features from ``X [n, d]``, ``y [n]`` and ``groups [n]`` that are in memory.
 
-    Errors and warnings as in `load`.
+    Arrays, memory maps, tensors of any precision on any device, pandas objects, whose
+    column names are kept. Errors and warnings as in `load`.
 
     Examples
     --------
@@ -140,18 +192,25 @@ def from_arrays(
     >>> data.classes.tolist(), data.y.tolist()
     (['crack', 'ok'], [1, 1, 0])
     """
+    columns = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else ()
+    given = (as_array(v) if v is not None else None for v in (groups, units, split))
+    groups, units, split = given
     return _checked(
         Raw(
-            X=np.asarray(X),
-            y=y,
+            X=as_array(X),
+            y=as_array(y),
             groups=groups,
-            columns=(),
-            place="row {0} (the first is 0)",
-        )
+            units=units,
+            split=split,
+            columns=columns,
+        ),
+        tails,
     )
 
 
-def _checked(raw: Raw) -> Features:
+def _checked(raw: Raw, tails: str) -> Features:
+    if tails not in TAILS:
+        raise ValueError(f"unknown tails {tails!r}: expected one of {TAILS}")
     X = raw.X
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"features have shape {X.shape}: expected a row per sample")
@@ -160,84 +219,33 @@ def _checked(raw: Raw) -> Features:
             f"features hold {str(X.flat[0])!r}: every feature must be a number, so "
             "save them with X.astype(float)"
         )
-    for name, values in (("label", raw.y), ("group", raw.groups)):
-        if values is not None and np.shape(values) != (len(X),):
+    for what, values in (("label", raw.y), ("group", raw.groups), ("unit", raw.units)):
+        if values is not None and np.shape(values)[:1] != (len(X),):
             raise ValueError(
-                f"lengths differ: {name} has shape {np.shape(values)} for {len(X):,} "
+                f"lengths differ: {what} has shape {np.shape(values)} for {len(X):,} "
                 "rows of features; give one value for each row"
             )
-    columns = raw.columns or tuple(f"f{k}" for k in range(X.shape[1]))
-    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
-        X = X.astype(np.float32, copy=False)
-    _check_finite(X, columns, raw.place)
-    classes, y = _coded("label", raw.y, raw.place)
-    if raw.groups is None:
-        names, groups = None, None
-    else:
-        names, groups = _coded("group", raw.groups, raw.place)
-        _check_groups(names, groups)
-    _warn_of_copies(X, raw.place)
-    return Features(
-        X=X, y=y, classes=classes, groups=groups, group_names=names, columns=columns
+    names = raw.columns or tuple(f"f{k}" for k in range(X.shape[1]))
+    X, columns = clean(raw, names)
+    classes, y = roles.coded("label", raw.y, raw)
+    group_names = groups = None
+    if raw.groups is not None:
+        group_names, groups = roles.coded("group", raw.groups, raw)
+        _check_groups(group_names, groups)
+    unit_names, unit = roles.unit_codes(raw)
+    data = Features(
+        X=X,
+        y=y,
+        classes=classes,
+        groups=groups,
+        group_names=group_names,
+        columns=columns,
+        units=unit,
+        unit_names=unit_names,
+        split=roles.split_codes(raw, unit, unit_names),
     )
-
-
-def _at(place: str, row: int) -> str:
-    """A row as one finds it: by its number, or by its line below the header."""
-    return place.format(row, row + 2)
-
-
-def _check_finite(X: np.ndarray, columns: Sequence[str], place: str) -> None:
-    good = np.isfinite(X)
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        more = f", and {n - 1:,} more do" if (n := int((~good).sum())) > 1 else ""
-        raise ValueError(
-            f"column {columns[column]!r} holds {X[row, column]} in {_at(place, row)}"
-            f"{more}: fill in numbers or delete the rows"
-        )
-
-
-def _coded(what: str, values: ArrayLike, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted names among `values`, and the position of each value in them."""
-    values = np.asarray(values)
-    values = pd.Series(np.char.decode(values) if values.dtype.kind == "S" else values)
-    if (empty := values.isna().to_numpy()).any():
-        raise ValueError(
-            f"{what} is empty, or reads NA or None, in {_at(place, empty.argmax())}: "
-            "fill in a name or delete the row"
-        )
-    if values.dtype.kind == "f":
-        values = _whole(what, values.to_numpy(), place)
-    elif values.dtype.kind in "iub":
-        values = values.to_numpy()
-    else:
-        values = values.to_numpy().astype(str)
-    names, code = np.unique(values, return_inverse=True)
-    if len(names) == 1:
-        cure = (
-            "add rows of another class"
-            if what == "label"
-            else "leave the groups out: group=False in load, GROUP = False in the page"
-        )
-        raise ValueError(f"{what} holds one value, {str(names[0])!r}: {cure}")
-    if len(names) > max(20, len(code) // 4):
-        raise ValueError(
-            f"{what} holds {len(names):,} different values in {len(code):,} rows: it "
-            f"looks like a number or a name for each row, so choose another {what}"
-        )
-    return names, code
-
-
-def _whole(what: str, values: np.ndarray, place: str) -> np.ndarray:
-    whole = values % 1 == 0
-    if not whole.all():
-        row = int((~whole).argmax())
-        raise ValueError(
-            f"{what} holds {values[row]} in {_at(place, row)}: it must be a class, so "
-            "use integers or names, or cut the measurement into classes first"
-        )
-    return values.astype(np.int64)
+    _warn_of_copies(data, raw)
+    return _whole_split(_without_tails(data, tails))
 
 
 def _check_groups(names: np.ndarray, groups: np.ndarray) -> None:
@@ -249,28 +257,96 @@ def _check_groups(names: np.ndarray, groups: np.ndarray) -> None:
         )
 
 
-def _warn_of_copies(X: np.ndarray, place: str) -> None:
-    rows = pd.util.hash_pandas_object(pd.DataFrame(X), index=False)
-    copies = rows.duplicated().to_numpy()
-    if copies.any():
+def _warn_of_copies(data: Features, raw: Raw) -> None:
+    X, n = data.X, len(data)
+    of = "" if data.units is None else " of another unit"
+    if len(again := repeats.copies(X, data.units)):
         warnings.warn(
-            f"{copies.sum():,} of {len(X):,} rows repeat the features of an earlier "
-            f"one, first in {_at(place, copies.argmax())}: a sample that is fitted and "
+            f"{len(again):,} of {n:,} rows repeat the features of an earlier one{of}, "
+            f"first in {raw.at(int(again[0]))}: a sample that is fitted and "
             "also tested makes results look too good, so delete the copies",
             stacklevel=4,
         )
+    found, looked_at, pair = repeats.near_repeats(X, data.units)
+    if pair:
+        cure = "delete one of each, or give both the same unit"
+        if data.units is None:
+            cure = (
+                "if several rows come from one object, patient or day, name it as unit"
+            )
+        warnings.warn(
+            f"{found:,} of {looked_at:,} rows that were looked at nearly repeat "
+            f"another{of}, such as {raw.at(pair[0])} and {raw.at(pair[1])}: {cure}",
+            stacklevel=4,
+        )
+
+
+def _without_tails(data: Features, tails: str) -> Features:
+    counts = np.bincount(data.y, minlength=len(data.classes))
+    small = np.flatnonzero(counts < MIN_CLASS)
+    if tails == "refuse" or not len(small):
+        return data
+    named = ", ".join(f"{data.classes[k]!s} ({counts[k]})" for k in small)
+    start = f"{len(small)} classes with fewer than {MIN_CLASS} samples"
+    if tails == "merge":
+        rest = f"rest of {len(small)}"
+        names = data.classes.astype(str).astype(object)
+        names[small] = rest
+        classes, y = np.unique(names[data.y].astype(str), return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"{start} are all there are: collect more samples")
+        warnings.warn(f"{start} are merged as {rest!r}: {named}", stacklevel=5)
+        return replace(data, classes=classes, y=y)
+    if len(counts) - len(small) < 2:
+        raise ValueError(f"without {start} fewer than two are left: collect more")
+    warnings.warn(f"{start} are left out: {named}", stacklevel=5)
+    part = data.take(np.flatnonzero(~np.isin(data.y, small)))
+    present, y = np.unique(part.y, return_inverse=True)
+    return replace(part, classes=data.classes[present], y=y)
+
+
+def _whole_split(data: Features) -> Features:
+    """Rows that a split uses; every cell must be where it is needed."""
+    if data.split is None:
+        return data
+    if (out := data.split < 0).any():
+        warnings.warn(
+            f"{out.sum():,} earlier rows of units that stand in a later part of the "
+            "split are not used",
+            stacklevel=5,
+        )
+        data = data.take(np.flatnonzero(~out))
+    cell, names = data.cells()
+    for part, name in ((0, "train"), (1, "val"), (2, "test")):
+        here = data.split == part
+        if part == 1 and not here.any():  # drawn from those to fit on
+            continue
+        if lacks := sorted(set(range(len(names))) - set(cell[here].tolist())):
+            raise ValueError(
+                f"{names[lacks[0]]!r} has no row in the part {name} of the split: "
+                "every class and group must be in every part"
+            )
+    return data
 
 
 def sample(data: Features, max_rows: int, *, seed: int = 0) -> Features:
     """At most about `max_rows` samples, the same share of each cell and at least one.
 
-    Cells are those of `Features.cells`; the order of rows is kept.
+    Cells are those of `Features.cells`; the order of rows is kept. With units whole
+    units are kept, in the same share of those with each cell.
     """
     if len(data) <= max_rows:
         return data
     cell, rng = data.cells()[0], np.random.default_rng(seed)
-    share, rows = max_rows / len(data), []
+    share, kept = max_rows / len(data), []
+    if data.split is not None:
+        cell = 3 * cell + data.split
+    if data.units is not None:
+        for some in units.keys(cell, data.units):
+            least = min(len(some), units.MIN_UNITS)
+            kept.append(rng.permutation(some)[: max(least, round(share * len(some)))])
+        return data.take(np.flatnonzero(np.isin(data.units, np.concatenate(kept))))
     for k in np.unique(cell):
         members = rng.permutation(np.flatnonzero(cell == k))
-        rows.append(members[: max(1, round(share * len(members)))])
-    return data.take(np.sort(np.concatenate(rows)))
+        kept.append(members[: max(1, round(share * len(members)))])
+    return data.take(np.sort(np.concatenate(kept)))

@@ -1,27 +1,22 @@
 """A pilot on your features: the same splits for every head, and paired differences."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from tailwise.methods.calibration import confidence_bins, error_of_bins
-from tailwise.own import heads
+from tailwise.methods.calibration import error_of_bins
+from tailwise.own import heads, units
+from tailwise.own.costs import Costs, best_threshold
 from tailwise.own.features import Features, sample
 from tailwise.own.heads import DFR, HEADS, OBJECTIVES, Setting
+from tailwise.own.measures import Answer, Question, measure, stacked
+from tailwise.own.splits import Split, check_sizes, draw_splits
 
-MIN_CLASS, MIN_CELL, N_BINS = 10, 3, 10
+N_DRAWS = 200  # resamples of the test rows of one's own split
 
-
-@dataclass(frozen=True)
-class Split:
-    """Rows to fit on, to choose settings on, and to test on; none is in two parts."""
-
-    fit: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
+__all__ = ["Pilot", "Split", "check_objective", "draw_splits", "pilot"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +34,32 @@ class Pilot:
     cells : tuple of str
         Names of the G classes, or of the groups within classes.
     by_class : ndarray [S, M, k]
-        Test accuracy in each of S splits.
+        Test accuracy in each of S splits, or of S resamples of the test rows where the
+        data bring their own split; the first of these are the test rows themselves.
     by_cell : ndarray [S, M, G]
         The same numbers as `by_class` where there are no groups.
     mean : ndarray [S, M]
         Over all test samples.
-    bins : ndarray [S, M, 10, 3]
-        Samples, summed confidence and hits by confidence, from 0 to 1.
+    bins, bins_after : ndarray [S, M, 15, 3]
+        Samples, summed confidence and hits by confidence, from 0 to 1; before and
+        after the prior correction and one temperature, from validation rows.
+    confusion : ndarray [S, M, k, k]
+        Test samples by true and by predicted class.
+    average_precision : ndarray [S, M, k]
+    probability : ndarray [S, M, 2, k]
+        Mean probability of each class, before and after.
+    share : ndarray [S, M, k]
+        Of the classes among the test samples.
+    cost : ndarray [S, M, 4]
+        Per thousand samples: for the likeliest class, at the threshold, without any
+        alarm, with nothing but alarms. NaN without costs.
+    threshold : ndarray [S, M]
+        On the probability of the class to be found, after correction.
+    alarms : ndarray [S, M, 2]
+        Alarms at the threshold, and hits among them.
+    positive : int
+        The class to be found: the rarest, or the one that was named.
+    costs : Costs or None
     settings : dict of str to list of Setting
     notes : tuple of str
         What a reader of the results must know.
@@ -60,65 +74,46 @@ class Pilot:
     by_cell: np.ndarray
     mean: np.ndarray
     bins: np.ndarray
+    bins_after: np.ndarray
+    confusion: np.ndarray
+    average_precision: np.ndarray
+    probability: np.ndarray
+    share: np.ndarray
+    cost: np.ndarray
+    threshold: np.ndarray
+    alarms: np.ndarray
+    positive: int
+    costs: Costs | None
     settings: dict[str, list[Setting]]
     notes: tuple[str, ...]
 
     @property
     def calibration_error(self) -> np.ndarray:
-        """Expected calibration error in ten equal bins, [S, M]."""
+        """Expected calibration error in fifteen equal bins, [S, M]."""
         return error_of_bins(self.bins)
 
+    @property
+    def calibration_error_after(self) -> np.ndarray:
+        """The same after the prior correction and the temperature."""
+        return error_of_bins(self.bins_after)
 
-def draw_splits(
-    data: Features,
-    n_splits: int = 20,
-    *,
-    val: float = 0.2,
-    test: float = 0.2,
-    seed: int = 0,
-) -> tuple[Split, ...]:
-    """Independent random splits, each cell of `Features.cells` in the same shares.
+    @property
+    def given_split(self) -> bool:
+        """Whether the data brought their own split, whose test rows were resampled."""
+        return self.data.split is not None and len(self.splits) == 1
 
-    Raises
-    ------
-    ValueError
-        With fewer than ten splits, shares that leave nothing to fit on, a class of
-        fewer than ten samples, or a cell of fewer than three.
-    """
-    if n_splits < 10:
-        raise ValueError(f"n_splits is {n_splits}: an interval needs at least 10")
-    if not (val > 0 and test > 0 and val + test < 0.9):
-        raise ValueError(f"val is {val} and test is {test}: leave a tenth to fit on")
-    cell, names = data.cells()
-    for what, code, labels, least in (
-        ("class", data.y, data.classes, MIN_CLASS),
-        ("group", cell, names, MIN_CELL),
-    ):
-        counts = np.bincount(code, minlength=len(labels))
-        if counts.min() < least:
-            number = "1 sample" if counts.min() == 1 else f"{counts.min()} samples"
-            raise ValueError(
-                f"{what} {str(labels[counts.argmin()])!r} has {number} and needs "
-                f"{least} to be split: collect more, merge it or leave it out"
-            )
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(cell == k) for k in range(len(names))]
-    return tuple(_split(members, val, test, rng) for _ in range(n_splits))
+    @property
+    def size(self) -> np.ndarray:
+        """Distinct units, or else samples, behind the numbers of each cell, [G]."""
+        return units.per_cell(self.data.cells()[0], self.data.units)
 
 
-def check_objective(objective: str) -> None:
-    """Refuse an objective that `pilot` does not know."""
+def check_objective(objective: str, costs: Costs | None = None) -> None:
+    """Refuse an objective that `pilot` does not know, or cannot reach."""
     if objective not in OBJECTIVES:
         raise ValueError(f"unknown objective {objective!r}: expected {OBJECTIVES}")
-
-
-def _split(members: Sequence[np.ndarray], val: float, test: float, rng) -> Split:
-    parts = []
-    for rows in members:
-        n_val, n_test = (max(1, round(share * len(rows))) for share in (val, test))
-        parts.append(np.split(rng.permutation(rows), [n_test, n_test + n_val]))
-    tested, chosen, fitted = (np.sort(np.concatenate(part)) for part in zip(*parts))
-    return Split(fitted, chosen, tested)
+    if objective == "cost" and costs is None:
+        raise ValueError("the objective is 'cost': say what a miss costs (COST_MISS)")
 
 
 def pilot(
@@ -127,13 +122,17 @@ def pilot(
     *,
     n_splits: int = 20,
     objective: str = "balanced",
+    costs: Costs | None = None,
+    positive: str | None = None,
     max_rows: int = 20_000,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pilot:
     """Fit every head on every split and test it.
 
-    In a split each head chooses its setting on the validation rows, is refitted on
-    fitting and validation rows together, and predicts the test rows once.
+    In a split each head chooses its setting on the validation rows; there, too, the
+    prior correction, the temperature and the threshold are found. Then it is refitted
+    on fitting and validation rows together, and predicts the test rows once.
 
     Parameters
     ----------
@@ -141,12 +140,18 @@ def pilot(
     splits : sequence of Split, optional
         By default `draw_splits` with `n_splits` and `seed`.
     n_splits : int
-    objective : {"balanced", "worst"}
-        What settings are chosen for: the mean or the smallest accuracy over cells.
+    objective : {"balanced", "worst", "cost"}
+        What settings are chosen for: the mean or the smallest accuracy over cells. For
+        "cost" they are chosen as for "balanced", and the threshold for the cost.
+    costs : Costs, optional
+    positive : str, optional
+        The class to be found, as it stands in the file; by default the rarest.
     max_rows : int
         A larger file is sampled, in the same shares, and a note says so. Splits that
         are given are used as they are.
     seed : int
+    progress : callable, optional
+        Is told how many splits are done, and how many there are.
 
     Returns
     -------
@@ -155,11 +160,12 @@ def pilot(
     Raises
     ------
     ValueError
-        As `draw_splits`, and for an unknown objective.
+        As `draw_splits`, and for an unknown objective or class.
     """
-    check_objective(objective)
+    check_objective(objective, costs)
     notes = []
     if splits is None:
+        check_sizes(data)
         everything, data = data, sample(data, max_rows, seed=seed)
         if len(data) < len(everything):
             rarest = np.bincount(data.y).min()
@@ -171,55 +177,115 @@ def pilot(
     refusal = heads.dfr_refusal(data)
     names = HEADS if refusal else (*HEADS, DFR)
     notes += [refusal] if refusal else []
-    found, settings = [], {name: [] for name in names}
+    asked = Question(
+        n_classes=len(data.classes),
+        n_cells=len(data.cells()[1]),
+        positive=class_to_find(data, positive),
+        costs=costs,
+    )
+    cell, found, settings = data.cells()[0], [], {name: [] for name in names}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for split in splits:
-            fitted, tested = {}, []
-            for name in names:
-                head, setting = _fit(name, data, split, objective, seed, fitted)
-                settings[name].append(setting)
-                tested.append(_test(head, data, split.test))
-            found.append(tested)
+        for done, split in enumerate(splits):
+            answers = _answers(data, split, names, objective, asked, seed, settings)
+            found += [
+                [
+                    measure(
+                        _part(a, rows),
+                        data.y[split.test][rows],
+                        cell[split.test][rows],
+                        asked,
+                    )
+                    for a in answers
+                ]
+                for rows in _draws(data, split, len(splits), seed)
+            ]
+            if progress:
+                progress(done + 1, len(splits))
     notes += _summary(caught)
-    by_class, by_cell, mean, bins = (
-        np.array([[one[k] for one in row] for row in found]) for k in range(4)
-    )
+    if data.split is not None and len(splits) == 1:
+        notes.append(
+            "your own split was used: intervals are over its test samples, and do not "
+            "tell how much another fit would differ"
+        )
     return Pilot(
         data=data,
         splits=tuple(splits),
         heads=tuple(names),
         objective=objective,
         cells=data.cells()[1],
-        by_class=by_class,
-        by_cell=by_cell,
-        mean=mean,
-        bins=bins,
+        positive=asked.positive,
+        costs=costs,
         settings=settings,
         notes=tuple(notes),
+        **stacked(found),
     )
 
 
-def _fit(name, data: Features, split: Split, objective, seed, fitted):
-    setting = heads.choose(name, data, split.fit, split.val, objective, fitted)
-    rows = np.concatenate([split.fit, split.val])
-    cell = data.cells()[0][rows]
-    head = heads.build(name, setting, data.X[rows], data.y[rows], cell, seed=seed)
-    return head, setting
+def class_to_find(data: Features, positive: str | None) -> int:
+    """Position of the class that alarms are about: the rarest, or the one named."""
+    if positive is None:
+        return int(np.bincount(data.y).argmin())
+    names = [str(name) for name in data.classes]
+    if str(positive) not in names:
+        raise ValueError(f"no class {positive!r}: the file has {names}")
+    return names.index(str(positive))
 
 
-def _test(head, data: Features, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Accuracy per class, per cell and in the mean, and bins of confidence."""
-    probability = head.predict_proba(data.X[rows])
-    hit = probability.argmax(1) == data.y[rows]
-    cell = data.cells()[0]
-    by_class, by_cell = (
-        np.bincount(code[rows], hit) / np.bincount(code[rows])
-        for code in (data.y, cell)
+def _answers(data, split: Split, names, objective, asked, seed, settings):
+    """What each head says about the test rows."""
+    fitted, answers = {}, []
+    both = heads.rows_of(data, np.concatenate([split.fit, split.val]))
+    X_val, y_val = data.X[split.val], data.y[split.val]
+    X_test = data.X[split.test]
+    for name in names:
+        setting = heads.choose(name, data, split.fit, split.val, objective, fitted)
+        settings[name].append(setting)
+        first = heads.chosen(name, setting, fitted, seed=seed)
+        found = heads.recalibrate(first, X_val, y_val)
+        threshold = np.nan
+        if asked.costs:
+            p = found.probability(heads.logits(first, X_val))[:, asked.positive]
+            threshold = best_threshold(p, y_val == asked.positive, asked.costs)
+        head = heads.build_on(both, name, setting, seed=seed)
+        answers.append(
+            Answer(
+                logits=heads.logits(head, X_test),
+                recalibration=found,
+                threshold=threshold,
+            )
+        )
+    return answers
+
+
+def _part(answer: Answer, rows: np.ndarray) -> Answer:
+    return Answer(
+        logits=answer.logits[rows],
+        recalibration=answer.recalibration,
+        threshold=answer.threshold,
     )
-    sure = torch.from_numpy(probability.max(1)), torch.from_numpy(hit)
-    bins = confidence_bins(*sure, n_bins=N_BINS).numpy()
-    return by_class, by_cell, hit.mean(), bins
+
+
+def _draws(data: Features, split: Split, n_splits: int, seed: int):
+    """Test rows once; where the split is the data's own, also resampled by units."""
+    n = len(split.test)
+    yield np.arange(n)
+    if data.split is None or n_splits > 1:
+        return
+    part, rng = data.take(split.test), np.random.default_rng(seed)
+    # Cells of the whole data, so that their numbers stay.
+    cell = data.cells()[0][split.test]
+    unit = np.arange(n) if part.units is None else part.units
+    keys = units.keys(cell, unit)
+    rows = np.argsort(unit, kind="stable")
+    start = np.searchsorted(unit[rows], np.arange(unit.max() + 2))
+    done = 1
+    while done < N_DRAWS:
+        drawn = np.concatenate([rng.choice(some, len(some)) for some in keys])
+        again = np.concatenate([rows[start[u] : start[u + 1]] for u in drawn])
+        if len(np.unique(cell[again])) == len(np.unique(cell)):
+            done += 1
+            yield again
 
 
 def _summary(caught) -> list[str]:

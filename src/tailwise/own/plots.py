@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from tailwise.own.boards import gains
 from tailwise.own.pilot import Pilot
-from tailwise.own.verdict import gains
 from tailwise.plots import COLORS, INK, MARKERS, forest
 
 MAX_CELLS = 12
@@ -47,20 +47,25 @@ def gain_forest(ax: Axes, found: Pilot) -> Axes:
 def reliability(axes: Sequence[Axes], found: Pilot) -> Sequence[Axes]:
     """Accuracy against confidence of each head, an axes a head, over all splits.
 
-    Larger markers hold more samples; below the diagonal a head is too sure.
+    Larger markers hold more samples; below the diagonal a head is too sure. The hollow
+    line is after the prior correction and one temperature.
     """
+    errors = found.calibration_error, found.calibration_error_after
     for k, (ax, name) in enumerate(zip(axes, found.heads)):
         color, marker = looks(found)[name]
-        n, confidence, hits = found.bins[:, k].sum(0).T
-        live = n > 0
-        x, y = confidence[live] / n[live], hits[live] / n[live]
         ax.plot([0, 1], [0, 1], color=INK, lw=1, ls="--")
-        ax.plot(x, y, color=color, lw=1.2, ls="-")
-        area = 8 + 80 * np.sqrt(n[live] / n.max())
-        ax.scatter(x, y, area, color=color, marker=marker)
-        error = 100 * found.calibration_error[:, k].mean()
-        ax.set_title(f"{name}\nerror {error:.1f} points", fontsize=9)
-        low = min(0.45, x.min() - 0.05, y.min() - 0.05)
+        low = 0.45
+        for bins, style in ((found.bins, "-"), (found.bins_after, ":")):
+            n, confidence, hits = bins[:, k].sum(0).T
+            live = n > 0
+            x, y = confidence[live] / n[live], hits[live] / n[live]
+            ax.plot(x, y, color=color, lw=1.2, ls=style)
+            area = 8 + 80 * np.sqrt(n[live] / n.max())
+            face = color if style == "-" else "none"
+            ax.scatter(x, y, area, facecolor=face, edgecolor=color, marker=marker)
+            low = min(low, x.min() - 0.05, y.min() - 0.05)
+        before, after = (100 * error[:, k].mean() for error in errors)
+        ax.set_title(f"{name}\nerror {before:.1f}, corrected {after:.1f}", fontsize=9)
         ax.set(xlim=(low, 1.02), ylim=(low, 1.05), xlabel="confidence")
     axes[0].set_ylabel("accuracy")
     return axes

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tailwise.methods import dimension
 from tailwise.methods.weighted import WeightedHead
+from tailwise.own import units
 from tailwise.own.features import Features, sample
 
 MAX_ROWS = 20_000
@@ -65,17 +66,21 @@ def report(data: Features, *, test: float = 0.2, seed: int = 0) -> Report:
     dimensions, outside = _dimensions(part)
     limit = len(per_class) * per_class.min() / len(data) * len(part)
     rarest = str(data.classes[per_class.argmin()])
+    behind = units.per_cell(data.y, data.units)
+    of = "samples" if data.units is None else "units"
     sentences = [
         f"The rarest class, {rarest!r}, has {per_class.min():,} of {len(data):,} "
         f"samples; the most common has {per_class.max() / per_class.min():.1f} times "
         "as many.",
-        _precision(f"class {rarest!r}", per_class.min(), test),
+        _precision(f"class {rarest!r}", behind.min(), test, of),
     ]
     if data.groups is not None:
         cell, names = data.cells()
-        size = np.bincount(cell)
-        sentences += [_precision(f"group {names[size.argmin()]!r}", size.min(), test)]
+        size = units.per_cell(cell, data.units)
+        rare = f"group {names[size.argmin()]!r}"
+        sentences += [_precision(rare, size.min(), test, of)]
         sentences += _absent(data)
+    sentences += _units(data)
     used = dimensions["used by the weighted head"]
     sentences.append(
         f"A weighted head uses {used:.1f} effective features of {data.X.shape[1]}; "
@@ -113,14 +118,29 @@ def _dimensions(data: Features) -> tuple[dict[str, float], bool]:
     return found | {"used by the weighted head": head.effective_dof_}, bool(caught)
 
 
-def _precision(name: str, m: int, test: float) -> str:
-    """How well the accuracy on `m` samples can be known: two errors at one half."""
+def _precision(name: str, m: int, test: float, of: str) -> str:
+    """How well the accuracy on `m` of them can be known: two errors at one half."""
     tested = max(1, round(test * m))
     one, all_of_them = (100 / np.sqrt(k) for k in (tested, m))
     return (
-        f"One split tests {tested:,} samples of {name} and knows an accuracy near 50 % "
+        f"One split tests {tested:,} {of} of {name} and knows an accuracy near 50 % "
         f"to ± {one:.0f} points; all {m:,} together give ± {all_of_them:.0f}."
     )
+
+
+def _units(data: Features) -> list[str]:
+    """How many objects there are, which is what intervals know of."""
+    if data.units is None:
+        return []
+    rows = np.bincount(data.units)
+    cell, names = data.cells()
+    per_cell = units.per_cell(cell, data.units)
+    rarest = names[per_cell.argmin()]
+    return [
+        f"The rows come from {len(rows):,} units of {rows.min():,} to "
+        f"{rows.max():,} rows, none of which is on two sides of a split; intervals "
+        f"count units, and {rarest!r} occurs in {per_cell.min():,}."
+    ]
 
 
 def _absent(data: Features) -> list[str]:

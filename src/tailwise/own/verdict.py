@@ -1,141 +1,30 @@
-"""From a pilot to an answer: paired differences, a dashboard, and one sentence."""
+"""From a pilot to an answer: what the reader's objective gains, and at what price."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import stats
 
 from tailwise.metrics import decide
+from tailwise.own import boards
+from tailwise.own.boards import METRICS, dashboard, gain_table, gains, metrics
+from tailwise.own.intervals import Interval, interval, share_of
 from tailwise.own.pilot import Pilot
 
-METRICS = ("test mean", "balanced", "worst", "calibration error")
 FEW_SPLITS = 30  # with fewer, a decision to change asks for a second look
+ACCEPT = 0.05
 
-
-@dataclass(frozen=True)
-class Interval:
-    """Means and half-widths of their 95 % intervals, of one shape."""
-
-    mean: np.ndarray
-    half: np.ndarray
-
-
-def interval(
-    values: ArrayLike, share: float, *, samples: ArrayLike = (), n_compared: int = 1
-) -> Interval:
-    """Mean over splits with an interval that knows that splits overlap.
-
-    The corrected resampled t interval (Nadeau and Bengio, 2003): the variance of the
-    mean is ``(1 / S + share) * var``, not ``var / S``.
-
-    Parameters
-    ----------
-    values : array_like [S, ...]
-        One row per split: an accuracy, or a difference of two on the same split.
-    share : float
-        Test samples per sample that is not in the test part.
-    samples : array_like, optional
-        Distinct samples behind each number. Where no split differs from another, the
-        rule of three takes over from a spread of zero: 3 / samples.
-    n_compared : int
-        Simultaneous intervals for so many numbers (Bonferroni), for a best of many.
-
-    Returns
-    -------
-    Interval
-        Of shape ``[...]``.
-    """
-    values = np.asarray(values, dtype=float)
-    S = len(values)
-    spread = values.std(0, ddof=1)
-    quantile = stats.t.ppf(1 - 0.025 / n_compared, S - 1)
-    half = quantile * spread * np.sqrt(1 / S + share)
-    if np.size(samples):
-        half = np.where(spread > 0, half, 3 / np.asarray(samples))
-    return Interval(values.mean(0), half)
-
-
-def gains(found: Pilot, by: str = "cell", *, n_compared: int = 1) -> Interval:
-    """Accuracy of each other head minus the plain one's on the same test rows.
-
-    Parameters
-    ----------
-    found : Pilot
-    by : {"cell", "class"}
-    n_compared : int
-        As in `interval`.
-
-    Returns
-    -------
-    Interval
-        Of shape ``[M - 1, G]``, or ``[M - 1, k]`` by class.
-    """
-    values = found.by_class if by == "class" else found.by_cell
-    differences = values[:, 1:] - values[:, :1]
-    size = np.bincount(_units(found, by)[0])
-    return interval(differences, _share(found), samples=size, n_compared=n_compared)
-
-
-def _units(found: Pilot, by: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What is judged: the unit of each sample, and the units' names."""
-    if by not in ("cell", "class"):
-        raise ValueError(f"by is {by!r}: expected 'cell' or 'class'")
-    if by == "cell":
-        return found.data.cells()
-    return found.data.y, tuple(map(str, found.data.classes))
-
-
-def _share(found: Pilot) -> float:
-    n_test = len(found.splits[0].test)
-    return n_test / (len(found.data) - n_test)
-
-
-def metrics(found: Pilot) -> dict[str, np.ndarray]:
-    """Each of `METRICS` on every split and for every head, ``[S, M]``.
-
-    "balanced" and "worst" are the mean and the smallest accuracy over cells.
-    """
-    balanced, worst = found.by_cell.mean(-1), found.by_cell.min(-1)
-    return dict(zip(METRICS, (found.mean, balanced, worst, found.calibration_error)))
-
-
-def dashboard(found: Pilot) -> pd.DataFrame:
-    """A row a head: averages, accuracy per cell and calibration, in percent.
-
-    "±" is half of a 95 % interval over splits.
-    """
-    table, share = {}, _share(found)
-    size = np.bincount(found.data.cells()[0])
-    behind = (size.sum(), stats.hmean(size), size.min(), ())
-    for (name, values), samples in zip(metrics(found).items(), behind):
-        table[name] = _texts(interval(values, share, samples=samples))
-    each = interval(found.by_cell, share, samples=size)
-    for k, name in enumerate(found.cells):
-        table[name] = _texts(Interval(each.mean[:, k], each.half[:, k]))
-    return pd.DataFrame(table, index=list(found.heads))
-
-
-def gain_table(found: Pilot, by: str = "cell") -> pd.DataFrame:
-    """Who gains and who loses against the plain head, in points of accuracy.
-
-    A star marks a 95 % interval without zero; it does not pay for looking at many.
-    """
-    e = gains(found, by)
-    names = _units(found, by)[1]
-    table = {
-        name: [
-            f"{text} {'*' if decide(m, h, 0.0, 'agreement') == 'no' else ' '}"
-            for text, m, h in zip(_texts(Interval(mean, half), "+"), mean, half)
-        ]
-        for name, mean, half in zip(names, e.mean.T, e.half.T)
-    }
-    return pd.DataFrame(table, index=list(found.heads[1:]))
-
-
-def _texts(e: Interval, sign: str = "") -> list[str]:
-    return [f"{100 * m:{sign}.1f} ± {100 * h:.1f}" for m, h in zip(e.mean, e.half)]
+__all__ = [
+    "METRICS",
+    "Interval",
+    "Verdict",
+    "check_effect",
+    "dashboard",
+    "gain_table",
+    "gains",
+    "interval",
+    "metrics",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)
@@ -147,13 +36,16 @@ class Verdict:
     decision : str
         "use", "keep" (the plain head) or "undecided".
     head : str
-        The best of the other heads.
+        The best of the other heads; with costs it may be the plain one at a threshold.
     sentence : str
+    threshold : float or None
+        On the corrected probability of the class to be found, where costs are given.
     """
 
     decision: str
     head: str
     sentence: str
+    threshold: float | None = None
 
     @property
     def chosen(self) -> str:
@@ -161,23 +53,52 @@ class Verdict:
         return self.head if self.decision == "use" else "plain"
 
 
-def verdict(
-    found: Pilot, *, smallest_effect: float = 0.02, by: str = "cell"
-) -> Verdict:
-    """Judge the best of the other heads by what its rarest cell gains.
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """Candidates with what each gains and costs, ``[M']``, as intervals."""
 
-    The best has the largest mean gain in the pilot's objective. Its intervals pay for
-    its being the best of several. The decision is that of the book's ledger: with gain
-    g and half-width h of the rarest cell, "use" if ``g - h >= smallest_effect``,
-    "keep" if ``g + h < smallest_effect`` or if the objective does not rise.
+    heads: tuple[str, ...]
+    gain: Interval
+    price: Interval
+    alarms: np.ndarray
+    unit: str  # what a gain is counted in
+
+
+def verdict(
+    found: Pilot,
+    *,
+    smallest_effect: float = 0.02,
+    accept: float = ACCEPT,
+    max_alarms: float | None = None,
+    by: str = "cell",
+) -> Verdict:
+    """Whether the reader's objective improves enough, at a price that was accepted.
+
+    Gains are over the better of the plain head and a coin: a head that knows nothing
+    can move errors from one class to another. The price is what the test mean loses
+    and, if `max_alarms` is given, the alarms per hit. For the objective "cost" gains
+    are a share of what the plain head costs, or no alarm, or nothing but alarms,
+    whichever is least; the price is in the costs, except `max_alarms`.
+
+    Of the heads whose mean price is accepted the one with the largest mean gain is
+    judged; its intervals pay for its being the best of several. With gain g and
+    half-width h the decision is "use" if ``g - h >= smallest_effect`` and the price is
+    accepted with its interval, "keep" if ``g + h < smallest_effect`` or the price is
+    above what is accepted, and "undecided" else.
 
     Parameters
     ----------
     found : Pilot
     smallest_effect : float
-        The smallest gain in accuracy that would be worth a change, in (0, 1).
+        The smallest gain that would be worth a change, in (0, 1): of accuracy, or of
+        the share of costs.
+    accept : float
+        The largest loss of the mean accuracy over test samples that is accepted, in
+        [0, 1].
+    max_alarms : float, optional
+        The most alarms per hit that are accepted, for the class to be found.
     by : {"cell", "class"}
-        Judge the rarest group, where groups are known, or the rarest class.
+        Judge groups, where they are known, or classes.
 
     Returns
     -------
@@ -186,41 +107,41 @@ def verdict(
     Raises
     ------
     ValueError
-        For a smallest effect that is not between 0 and 1.
+        For an effect or a price outside of its range.
     """
     check_effect(smallest_effect)
-    scores = metrics(found)[found.objective]
-    rise = (scores[:, 1:] - scores[:, :1]).mean(0)
-    best = int(rise.argmax())
-    e = gains(found, by, n_compared=len(rise))
-    code, names = _units(found, by)
-    size = np.bincount(code)
-    rare, common = int(size.argmin()), int(size.argmax())
-    gain, half = e.mean[best, rare], e.half[best, rare]
-    decision, why = _decide(gain, half, rise[best], smallest_effect)
-    head = found.heads[1 + best]
-    what = "class" if by == "class" or found.data.groups is None else "group"
-    start = {
-        "use": f"Use {head}",
-        "keep": f"Keep the plain head. The best other is {head}",
-        "undecided": f"Undecided. The best other head is {head}",
-    }[decision]
-    sentence = (
-        f"{start}: the rarest {what} ({names[rare]}) {_change(gain, half)} points and "
-        f"the most common ({names[common]}) "
-        f"{_change(e.mean[best, common], e.half[best, common])}; {why}"
-    )
-    losers = [
-        names[k]
-        for k in range(len(size))
-        if k not in (rare, common)
-        and decide(e.mean[best, k], e.half[best, k], 0.0) == "no"
+    check_price(accept, max_alarms)
+    case = _costs(found) if found.objective == "cost" else _accuracies(found, by)
+    free = found.objective == "cost"
+    cheap = np.ones(len(case.heads), bool) if free else case.price.mean <= accept
+    if max_alarms is not None:
+        cheap &= case.alarms <= max_alarms
+    among = np.flatnonzero(cheap) if cheap.any() else np.arange(len(cheap))
+    best = int(among[case.gain.mean[among].argmax()])
+    gain, half = case.gain.mean[best], case.gain.half[best]
+    paid = "yes"
+    if not free:
+        paid = decide(case.price.mean[best], case.price.half[best], accept, "at most")
+    if not cheap[best]:
+        paid = "no"
+    worth = "no" if gain <= 0 else decide(gain, half, smallest_effect)
+    decision = {"no": "keep", "open": "undecided", "yes": "use"}[
+        min(worth, paid, key=("no", "open", "yes").index)
     ]
-    if losers:
-        sentence += f" Also worse: {'; '.join(losers)}."
-    if decision == "use" and (S := len(found.splits)) < FEW_SPLITS:
-        sentence += f" This rests on {S} splits: repeat it with {FEW_SPLITS} or more."
-    return Verdict(decision, head, sentence)
+    head = case.heads[best]
+    threshold = None
+    if found.costs is not None:
+        threshold = float(found.threshold[:, found.heads.index(head)].mean())
+    sentence = " ".join(
+        [
+            _start(decision, head, threshold if free else None),
+            _gained(found, case, best, smallest_effect, worth, by),
+            *([] if free else [_who(found, head, by)]),
+            _paid(found, case, best, accept, max_alarms, paid),
+            *_also(found, head, by, decision, free),
+        ]
+    )
+    return Verdict(decision, head, sentence, threshold)
 
 
 def check_effect(smallest_effect: float) -> None:
@@ -232,17 +153,150 @@ def check_effect(smallest_effect: float) -> None:
         )
 
 
-def _decide(gain, half, rise, smallest: float) -> tuple[str, str]:
-    named = f"the smallest effect you named ({100 * smallest:g} points)"
-    if rise <= 0:
-        return "keep", "on the whole it is no better than the plain head."
-    above = f"the gain is above {named}; whether others pay too much, you judge."
-    covers = f"the interval covers {named}: test more samples of the rarest."
+def check_price(accept: float, max_alarms: float | None = None) -> None:
+    """Refuse a price that `verdict` would refuse."""
+    if not 0 <= accept <= 1:
+        raise ValueError(
+            f"accept is {accept}: expected a loss of accuracy from 0 to 1, such as "
+            "0.05 for five points"
+        )
+    if max_alarms is not None and not max_alarms >= 1:
+        raise ValueError(f"max_alarms is {max_alarms}: expected at least one per hit")
+
+
+def _accuracies(found: Pilot, by: str) -> _Case:
+    """Gains over the better of the plain head and a coin, and losses of the mean."""
+    boards.judged(found, by)
+    scores = metrics(found, by)[found.objective]
+    coin = 1 / len(found.data.classes)
+    M, share = len(found.heads) - 1, share_of(found)
+    size = found.size.min()
+    rise = scores[:, 1:] - np.maximum(scores[:, :1], coin)
+    loss = found.mean[:, :1] - found.mean[:, 1:]
+    return _Case(
+        heads=found.heads[1:],
+        gain=interval(rise, share, samples=size, n_compared=M),
+        price=interval(loss, share, samples=found.size.sum(), n_compared=M),
+        alarms=boards.alarms_per_hit(found)[1:],
+        unit="points",
+    )
+
+
+def _costs(found: Pilot) -> _Case:
+    """Savings at the threshold, as a share of the cheapest way without a pilot."""
+    M, share = len(found.heads), share_of(found)
+    today = found.cost[:, :1, [0, 2, 3]]
+    base = today[:, 0, today[:, 0].mean(0).argmin()]
+    saved = (base[:, None] - found.cost[:, :, 1]) / base.mean()
+    none = np.zeros_like(saved)
+    return _Case(
+        heads=found.heads,
+        gain=interval(saved, share, samples=found.size.min(), n_compared=M),
+        price=interval(none, share),
+        alarms=boards.alarms_per_hit(found, at_threshold=True),
+        unit="%",
+    )
+
+
+def _start(decision: str, head: str, threshold: float | None) -> str:
+    at = "" if threshold is None else f" with an alarm from {100 * threshold:.2g} %"
     return {
-        "yes": ("use", above),
-        "no": ("keep", f"the gain is below {named}."),
-        "open": ("undecided", covers),
-    }[decide(gain, half, smallest)]
+        "use": f"Use {head}{at}:",
+        "keep": f"Keep the plain head. The best other is {head}{at}:",
+        "undecided": f"Undecided. The best other head is {head}{at}:",
+    }[decision]
+
+
+def _gained(found, case: _Case, best: int, smallest: float, worth: str, by) -> str:
+    gain, half = 100 * case.gain.mean[best], 100 * case.gain.half[best]
+    named = f"the smallest effect you named ({100 * smallest:g} {case.unit})"
+    grouped = by == "cell" and found.data.groups is not None
+    what = {
+        "balanced": f"the mean over {'groups' if grouped else 'classes'} gains",
+        "worst": f"the worst {'group' if grouped else 'class'} gains",
+        "cost": "it saves",
+    }[found.objective]
+    if case.gain.mean[best] <= 0:
+        coin = "or fixed alarms" if found.objective == "cost" else "or a coin"
+        return f"on the whole it is no better than the plain head {coin}."
+    if found.objective == "cost":
+        ways = "the plain head", "no alarm at all", "an alarm for everything"
+        today = found.cost[:, 0, [0, 2, 3]].mean(0)
+        money = found.costs.money(today.min())
+        what = (
+            f"it saves {gain:.1f} ± {half:.1f} {case.unit} of "
+            f"{ways[today.argmin()]} ({money} per thousand samples),"
+        )
+    else:
+        what = f"{what} {gain:.1f} ± {half:.1f} points,"
+    return {
+        "yes": f"{what} above {named}.",
+        "no": f"{what} below {named}.",
+        "open": f"{what} and the interval covers {named}: test more of the rarest.",
+    }[worth]
+
+
+def _who(found: Pilot, head: str, by: str) -> str:
+    """What the rarest and the most common cell gain or pay."""
+    m = found.heads.index(head) - 1
+    e = gains(found, by, n_compared=len(found.heads) - 1)
+    code, names, _ = boards.judged(found, by)
+    size = np.bincount(code)
+    rare, common = int(size.argmin()), int(size.argmax())
+    what = "class" if by == "class" or found.data.groups is None else "group"
+    first, last = (_change(e.mean[m, k], e.half[m, k]) for k in (rare, common))
+    return (
+        f"The rarest {what} ({names[rare]}) {first} points, the most common "
+        f"({names[common]}) {last}."
+    )
+
+
+def _paid(found, case: _Case, best: int, accept, max_alarms, paid: str) -> str:
+    name = str(found.data.classes[found.positive])
+    alarms = case.alarms[best]
+    said = (
+        f"{alarms:.1f} alarms for each {name} that is found"
+        if np.isfinite(alarms)
+        else f"no {name} is found"
+    )
+    limits = (
+        [] if found.objective == "cost" else [f"{100 * accept:g} points of the mean"]
+    )
+    if max_alarms is not None:
+        limits.append(f"{max_alarms:g} alarms per hit")
+    if found.objective == "cost":
+        start = f"At that threshold: {said}."
+        return start if paid == "yes" else f"{start} That is above {limits[0]}."
+    loss, half = 100 * case.price.mean[best], 100 * case.price.half[best]
+    verb = "pays" if loss >= 0 else "gains"
+    start = f"The mean over samples {verb} {abs(loss):.1f} ± {half:.1f}, with {said}:"
+    return {
+        "yes": f"{start} within the price you accepted ({' and '.join(limits)}).",
+        "no": f"{start} more than the price you accepted ({' and '.join(limits)}).",
+        "open": f"{start} the interval covers the price you accepted "
+        f"({' and '.join(limits)}).",
+    }[paid]
+
+
+def _also(found: Pilot, head: str, by: str, decision: str, free: bool) -> list[str]:
+    said = []
+    if not free:
+        m = found.heads.index(head) - 1
+        e = gains(found, by, n_compared=len(found.heads) - 1)
+        code, names, _ = boards.judged(found, by)
+        size = np.bincount(code)
+        told = int(size.argmin()), int(size.argmax())
+        losers = [
+            names[k]
+            for k in range(len(size))
+            if k not in told and decide(e.mean[m, k], e.half[m, k], 0.0) == "no"
+        ]
+        if losers:
+            said.append(f"Also worse: {'; '.join(losers)}.")
+    S = len(found.splits)
+    if decision == "use" and S < FEW_SPLITS and not found.given_split:
+        said.append(f"This rests on {S} splits: repeat it with {FEW_SPLITS} or more.")
+    return said
 
 
 def _change(mean: float, half: float) -> str:
