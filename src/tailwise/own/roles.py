@@ -65,8 +65,8 @@ def names_of(what: str, values: ArrayLike, raw: Raw) -> np.ndarray:
     odd = sorted(name for name in set(text) if name.lower() in LIKE_MISSING)
     if odd and what == "label":
         warnings.warn(
-            f"label {str(odd[0])!r} is taken for the name of a class: leave a cell empty "
-            "where a label is missing",
+            f"label {str(odd[0])!r} is taken for the name of a class: leave a cell "
+            "empty where a label is missing",
             stacklevel=4,
         )
     return text
