@@ -85,12 +85,8 @@ def imports(source: Path) -> set[str]:
 def test_the_package_imports_what_it_declares():
     names = [Requirement(line).name for line in project(ROOT)["dependencies"]]
     declared = {IMPORT_NAMES.get(name, name) for name in names}
-<<<<<<< HEAD
-    optional = {"skl2onnx", "open_clip", "IPython", "efficientnet_lite_pytorch"}
+    optional = {"onnx", "open_clip", "IPython", "efficientnet_lite_pytorch"}
     optional |= {"distributed"}
-=======
-    optional = {"onnx", "open_clip", "IPython"}
->>>>>>> ef71e11 (Bring your own features: units, costs, probabilities, files, a command)
     assert imports(ROOT / "src") <= declared | optional | {"tailwise"}
 
 
