@@ -9,7 +9,8 @@ import torch
 from tailwise.ledger import claims
 from tailwise.methods import risk, weighted
 from tools.book.layout import ROOT, Book, fill
-from tools.site import workshop
+from tools.site import handouts, workshop
+from tools.site.cards import Card
 
 FOLDER = ROOT / "book" / "workshop"
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -146,3 +147,52 @@ def test_the_page_is_filled_from_records_and_solutions(tmp_path):
     filled = fill(INDEX, blocks)
     assert filled.count("FILLED") == 3
     assert "computed:" not in filled
+
+
+# The half-day, minute by minute
+
+
+def script_rows(text: str) -> list[tuple[int, int, str]]:
+    """Start in minutes, length and what is done, of each row of the script."""
+    rows = re.findall(r"^\| (\d):(\d\d) \| (\d+) \| (.+?) \|", text, re.M)
+    return [(60 * int(h) + int(m), int(length), do) for h, m, length, do in rows]
+
+
+def test_the_script_is_the_schedule_minute_by_minute():
+    rows = script_rows((FOLDER / "half_day.md").read_text("utf-8"))
+    ends = [start + length for start, length, _ in rows]
+    assert [start for start, *_ in rows] == [0, *ends[:-1]]
+    schedule = INDEX.partition("## Half a day")[2].partition("\n## ")[0]
+    slots = [int(minutes) for minutes in re.findall(r"^\| (\d+) \| ", schedule, re.M)]
+    turns = np.cumsum([0, *slots])
+    assert set(turns) <= {0, *ends}
+    assert ends[-1] == turns[-1] == 240
+    for chapter in (1, 2, 5):
+        start = next(row[0] for row in rows if f"Board of chapter {chapter}" in row[2])
+        slot = re.search(rf"^\| \d+ \| \[Chapter {chapter}\]", schedule, re.M).start()
+        before = re.findall(r"^\| (\d+) \| ", schedule[:slot], re.M)
+        assert start == sum(map(int, before))
+
+
+# Handouts
+
+
+def test_a_handout_repeats_the_meeting_s_page_and_the_chapter():
+    meeting = (FOLDER / "meeting.md").read_text("utf-8")
+    card = Card("3", "T", "So?", "chapters/3_x", "It is.", ("reproduced",), 1, True)
+    page = handouts.handout(card, "a\n line", handouts.parts_of(meeting, "3"))
+    assert "**So?**" in page
+    assert ":alt: a line\n" in page
+    assert "**It is.** A model that was made robust" in page
+    assert "1 of 1 reproduced" in page
+    for line in (
+        "1. How large is the tail",
+        "| stop rule | stop after the temperature",
+    ):
+        assert line in meeting
+        assert line in page
+
+
+def test_a_method_without_its_parts_is_refused():
+    with pytest.raises(ValueError, match="method 9: no .*Pilot"):
+        handouts.parts_of("## 8 · Other\n\n### Pilot\n\nx\n", "9")

@@ -19,7 +19,7 @@ from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
-from tools.site import point, predict
+from tools.site import handouts, point, predict
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
@@ -39,6 +39,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     found = cards(book.source)
     front = stage / "book" / "index.md"
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
+    handouts.lay_out(stage, found)
     path = stage / "book" / "predict.md"
     bets = {"predictions": predict.page()}
     write(path, fill(path.read_text("utf-8"), bets))
