@@ -10,7 +10,7 @@ PORT ?= 8000
 COVERAGE := --cov=tailwise --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book smoke html slides bundle test sync record reseed bench data serve clean \
+.PHONY: help setup book smoke html slides bundle test sync record reseed bench data paper serve clean \
   set-repository
 
 help:  ## list the targets
@@ -68,6 +68,9 @@ bench: setup  ## time whole figures against the tools people use today
 
 data: setup  ## DATASET=cifar100: fetch what the book does not ship
 	@$(PY) -m tools.ship.data $(DATASET)
+
+paper: setup  ## CHAPTER=5: what a run at paper size takes; with YES=1 run it, or go on
+	@$(PY) -m tools.paper $(CHAPTER) $(if $(YES),--yes) $(OPTIONS)
 
 serve: setup  ## show _build/html at http://127.0.0.1:8000; PORT=8001 takes another
 	@$(PY) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2> /dev/null || \

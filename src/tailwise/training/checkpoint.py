@@ -131,6 +131,10 @@ class Run:
         schedule: torch.optim.lr_scheduler.LRScheduler,
         moving: Moving,
     ) -> None:
+        state = schedule.state_dict()
+        if json.loads(json.dumps(state)) != state:
+            kind = type(schedule).__name__
+            raise ValueError(f"the state of {kind} is not plain: expected LambdaLR")
         about = settings | checkpoint.about
         self.checkpoint = Checkpoint(checkpoint.folder, checkpoint.every, about)
         self.optimizer, self.schedule = optimizer, schedule

@@ -253,8 +253,8 @@ def _on_cluster(chunks: list[_Chunk], address: str) -> Iterator[tuple[int, bytes
         keys = [f"{name} {chunk.index} {uuid4().hex[:8]}" for chunk in chunks]
         work = client.map(_Chunk.__call__, chunks, key=keys)
         try:
-            for _, done in as_completed(work, loop=client.loop, with_results=True):
-                yield done
+            for future in as_completed(work, loop=client.loop):
+                yield future.result()
         except KilledWorker as error:
             raise RuntimeError(
                 f"workers died one after another in {name}, perhaps for lack of "

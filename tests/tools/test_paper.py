@@ -1,0 +1,238 @@
+"""Runs at paper size, on fakes in the real formats: plan, train, go on, record."""
+
+import gzip
+import json
+import struct
+import urllib.request
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tailwise.geometry import theory
+from tailwise.training.checkpoint import Checkpoint
+from tools.paper import __main__ as paper
+from tools.paper import chapter4, chapter5
+from tools.paper.plan import Plan
+
+SIZES = ["--n-major", "24", "--epochs", "6", "--width", "16", "--depth", "2"]
+SIZES += ["--batch", "20", "--checks", "3", "--gammas", "0", "0.5"]
+SIZES += ["--ratios", "2", "4", "--seeds", "0", "1"]
+
+
+def idx(values: np.ndarray) -> bytes:
+    """An array as MNIST's own files hold it."""
+    shape = struct.pack(f">{values.ndim}I", *values.shape)
+    return bytes([0, 0, 8, values.ndim]) + shape + values.tobytes()
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """300 images with a bar where their class says, as torchvision keeps them."""
+    rng, raw = np.random.default_rng(0), tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 300), ("t10k", 40)):
+        y = np.arange(n, dtype=np.uint8) % 10
+        images = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8)
+        for image, c in zip(images, y):
+            image[2 * c : 2 * c + 6] += 150
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(y))
+    monkeypatch.setenv("TAILWISE_DATA", str(tmp_path / "data"))
+    return raw
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILWISE_PROFILE", "paper")
+    monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TAILWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TAILWISE_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+
+    def no_network(*_, **__):
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    return tmp_path
+
+
+def run(folder, *more: str) -> int:
+    return paper.main(["5", *SIZES, "--folder", str(folder / "runs"), *more])
+
+
+def rows(folder) -> list[dict]:
+    record = folder / "results" / "paper" / "mnist.json"
+    return json.loads(record.read_text("utf-8"))["rows"]
+
+
+def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
+    assert run(apart) == 0
+    told = capsys.readouterr().out
+    for text in ("12 networks on MNIST", "CC BY-SA", "images/s", "add --yes"):
+        assert text in told
+    assert not (apart / "results").exists()
+    assert not (apart / "none").exists()
+
+
+def test_the_real_plan_counts_what_the_paper_trains(monkeypatch):
+    monkeypatch.setattr(chapter5, "speed", lambda *_: 1e4)
+    chosen = chapter5.arguments([])
+    plan = chapter5.plan_of(chapter5.Recipe(), list(chapter5.settings(chosen)), "cpu")
+    told = str(plan)
+    # 4 ratios, 3 seeds, 7 exponents of 2 losses of which 0 is one.
+    assert "156 networks on MNIST, 6 layers of 2048, 350 epochs" in told
+    sizes = [784, *[2048] * 6]
+    weights = sum(d * f + 3 * f for d, f in zip(sizes, sizes[1:])) + 20480
+    seen = 39 * 350 * sum(25_000 + 5 * (5000 // r) for r in (10, 2, 5, 20))
+    assert f"{6 * weights * seen / 1e15:.1f} PFLOP" in told
+    assert f"{seen / 1e4 / 3600:.1f} h" in told
+
+
+def test_from_files_to_record_and_stopped_half_way(data, apart, capsys, monkeypatch):
+    assert run(apart, "--yes") == 0
+    first = rows(apart)
+    assert "recorded in" in capsys.readouterr().out
+    assert len(first) == 12
+    assert not list((apart / "runs").iterdir())
+    for row in first:
+        assert row["epochs"] == [2, 4, 6]
+        counts = chapter5.step_counts(chapter5.Recipe(n_major=24), row["R"])
+        delta = theory.temperatures(counts, row["gamma"])
+        gram, _ = theory.predicted_grams(counts, delta, row["loss"])
+        blocks = theory.blocks(gram, counts < 24)
+        assert row["W limit"]["ratio^2"] == pytest.approx(float(blocks.norm2_ratio))
+    # Stopped in the middle of the third network, it goes on from there.
+    monkeypatch.setenv("TAILWISE_CACHE", str(apart / "again"))
+    write, written = Checkpoint.write, []
+
+    def stop(self, step, tensors, **values):
+        write(self, step, tensors, **values)
+        written.append(step)
+        if len(written) == 15:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(apart, "--yes")
+    assert len(list((apart / "runs").iterdir())) == 1
+    assert run(apart, "--yes") == 0
+    assert len(written) == 12 * 6
+    assert rows(apart) == first
+
+
+def test_a_network_learns_what_it_is_shown(data, apart, monkeypatch):
+    assert run(apart, "--yes", "--epochs", "30", "--seeds", "0", "--ratios", "2") == 0
+    for row in rows(apart):
+        assert row["tracked"]["accuracy"][-1] > 0.9
+        losses = row["tracked"]["loss"]
+        assert losses[-1] < losses[0]
+
+
+def test_distances_and_accuracies_are_those_of_a_loop():
+    recipe = chapter5.Recipe(n_major=8, width=12, depth=1)
+    counts = chapter5.step_counts(recipe, 2)
+    y = torch.arange(10).repeat_interleave(counts.long())
+    X = torch.randn(len(y), 784, generator=torch.Generator().manual_seed(0))
+    model = chapter5.network(recipe, 0).train()
+    found, (gram_w, gram_h) = chapter5.measured(model, X, y, counts, "cdt", 0.5)
+    assert model.training
+    model.eval()
+    h, delta = model[0](X).double(), theory.temperatures(counts, 0.5)
+    means = torch.stack([h[y == c].mean(0) for c in range(10)])
+    # The centre at which sum_c delta_c v_c (mu_c - centre) is 0, with v = 1 / delta.
+    means = means - means.mean(0)
+    W = model[1].weight.double()
+    torch.testing.assert_close(gram_w, W @ W.T)
+    torch.testing.assert_close(gram_h, means @ means.T, rtol=1e-4, atol=1e-6)
+    right = model(X).argmax(-1) == y
+    each = torch.stack([right[y == c].double().mean() for c in range(10)])
+    assert found[2] == pytest.approx(each.mean().item())
+    assert found[3] == pytest.approx(each[:5].mean().item())
+    limits = theory.predicted_grams(counts, delta, "cdt")
+    assert found[0] == pytest.approx(float(theory.gram_error(gram_w, limits[0])))
+
+
+def test_temperatures_sum_to_the_classes_and_plain_is_one_loss():
+    counts = chapter5.step_counts(chapter5.Recipe(), 10)
+    for loss in ("ldt", "cdt"):
+        (table,) = chapter5.knobs(loss, 0.5, counts).values()
+        assert table.sum().item() == pytest.approx(10)
+        assert (table[0] / table[-1]).item() == pytest.approx(10**0.5)
+    chosen = chapter5.arguments(["--losses", "ldt", "cdt", "la", "--seeds", "0"])
+    plain = [s for s in chapter5.settings(chosen) if s[2] == 0]
+    assert plain == [(ratio, "ldt", 0.0, 0) for ratio in (10, 2, 5, 20)]
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        ("no data", "MNIST is not in"),
+        ("few", "class 4 has 30 images: expected 31"),
+        ("disk", "GB free: expected"),
+        ("other settings", "was made with batch = None: expected 20"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(data, apart, capsys, monkeypatch, harm, message):
+    more = ["--yes"]
+    if harm == "no data":
+        monkeypatch.setenv("TAILWISE_DATA", str(apart / "none"))
+    if harm == "few":
+        more += ["--n-major", "31"]
+    if harm == "disk":
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e6))
+    if harm == "other settings":
+        folder = apart / "runs" / "R 2, ldt 0, seed 0"
+        Checkpoint(folder, about={"epochs": 9}).write(1, {"x": torch.ones(1)})
+    assert run(apart, *more) == 1
+    assert message in capsys.readouterr().err
+    assert not (apart / "results").exists()
+
+
+def test_a_wrong_number_is_named():
+    with pytest.raises(SystemExit):
+        chapter5.arguments(["--ratios", "0"])
+    with pytest.raises(SystemExit):
+        chapter5.arguments(["--epochs", "0"])
+
+
+def test_an_archive_that_was_cut_is_refused(apart, capsys, monkeypatch):
+    raw = apart / "none" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    half = gzip.compress(idx(np.zeros((9, 28, 28), np.uint8)))[:-20]
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(half)
+    assert run(apart, "--yes") == 1
+    assert "MNIST is not in" in capsys.readouterr().err
+
+
+def test_chapter_4_prints_its_plan_and_goes_on_with_its_run(monkeypatch, capsys):
+    calls = []
+
+    def fetch(*_, **__):
+        calls.append("data")
+
+    def go_on(rest):
+        calls.append(rest)
+        return 0
+
+    monkeypatch.setattr(chapter4.cifar, "prepare", fetch)
+    monkeypatch.setattr(chapter4.run_paper, "main", go_on)
+    assert paper.main(["4", "--ratio", "50"]) == 0
+    assert calls == []
+    assert "add --yes" in capsys.readouterr().out
+    assert paper.main(["4", "--ratio", "50", "--yes"]) == 0
+    assert calls == ["data", ["--ratio", "50"]]
+
+
+def test_too_little_room_is_said_before(tmp_path, monkeypatch):
+    plan = Plan(title="t", licences=(), rows=(("a", "b", "c"),), disk_gb=1, gpu_gb=8)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4e9, 16e9))
+    plan.check([tmp_path / "not" / "there"], "cpu")
+    with pytest.raises(ValueError, match=r"the GPU has 4.0 GB free: expected 8.0 GB"):
+        plan.check([tmp_path], "cuda")
+
+
+def test_another_chapter_is_told_which_there_are(capsys):
+    assert paper.main(["9"]) == 2
+    assert "4 or 5" in capsys.readouterr().err

@@ -1,0 +1,29 @@
+"""A chapter at the size of its paper: plan, fetch, train, evaluate, record.
+
+python -m tools.paper CHAPTER [--yes] […]      4 or 5; --help after it lists the rest
+
+The plan comes first, with estimates and licences; with --yes the run starts. A run that
+was stopped goes on when the same command is given again, and
+`make record TAILWISE_PROFILE=paper` takes what it recorded into the book.
+"""
+
+import os
+import sys
+
+CHAPTERS = ("4", "5")
+
+
+def main(given: list[str]) -> int:
+    if not given or given[0] not in CHAPTERS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    os.environ["TAILWISE_PROFILE"] = "paper"
+    if given[0] == "4":
+        from tools.paper import chapter4 as chapter
+    else:
+        from tools.paper import chapter5 as chapter
+    return chapter.main(given[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
