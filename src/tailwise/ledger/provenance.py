@@ -22,7 +22,7 @@ except ImportError:  # Windows
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
 # What chunks cost in other runs of this one, and on other machines: see `count`.
-_elsewhere = {"cpu_s": 0.0, "kept_cpu_s": 0.0, "peak_memory_gb": 0.0}
+_elsewhere = {"kept_cpu_s": 0.0, "cluster_cpu_s": 0.0, "peak_memory_gb": 0.0}
 
 
 @cache
@@ -62,36 +62,35 @@ def count(cost: dict[str, float], *, kept: bool = False) -> None:
     cost : dict
         ``cpu_s`` and ``peak_memory_gb``.
     kept : bool
-        Whether an earlier run computed it.
+        Whether an earlier run computed it, else a worker of a cluster.
     """
-    _elsewhere["cpu_s"] += cost["cpu_s"]
-    _elsewhere["kept_cpu_s"] += cost["cpu_s"] if kept else 0.0
+    _elsewhere["kept_cpu_s" if kept else "cluster_cpu_s"] += cost["cpu_s"]
     memory = max(_elsewhere["peak_memory_gb"], cost["peak_memory_gb"])
     _elsewhere["peak_memory_gb"] = memory
 
 
-def _cpu() -> tuple[float, float]:
-    kept = _elsewhere["kept_cpu_s"]
-    return sum(os.times()[:4]) + _elsewhere["cpu_s"], kept
+def _cpu() -> tuple[float, float, float]:
+    return sum(os.times()[:4]), _elsewhere["kept_cpu_s"], _elsewhere["cluster_cpu_s"]
 
 
 class Stopwatch:
     """Wall and CPU seconds since it was made, with those of processes that ended.
 
-    CPU seconds include those of other machines, and what an earlier run spent on chunks
-    that this one goes on from, ``kept_cpu_s``. Wall seconds count the latter as if
-    computed one after the other, which is the most that they would take here.
+    CPU seconds include those of a cluster's workers, ``cluster_cpu_s``, and what an
+    earlier run spent on chunks that this one goes on from, ``kept_cpu_s``. Wall seconds
+    count the latter as if computed one after the other, the most they would take here.
     """
 
     def __init__(self) -> None:
         self._wall, self._start = time.perf_counter(), _cpu()
 
     def read(self) -> dict[str, float]:
-        cpu, kept = (now - then for now, then in zip(_cpu(), self._start))
+        here, kept, cluster = (now - then for now, then in zip(_cpu(), self._start))
         return {
             "wall_s": time.perf_counter() - self._wall + kept,
-            "cpu_s": cpu,
+            "cpu_s": here + kept + cluster,
             "kept_cpu_s": kept,
+            "cluster_cpu_s": cluster,
         }
 
 
@@ -121,9 +120,9 @@ def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
     Returns
     -------
     dict
-        ``versions``, ``date``, ``python``, ``platform``, ``device``, ``commit``,
-        ``source_hash``, seconds as `Stopwatch` reads them, ``peak_memory_gb``, and on
-        a GPU ``peak_gpu_memory_gb``.
+        ``versions``, ``date``, ``python``, ``platform``, ``device``, ``vectors`` (what
+        of the CPU torch uses), ``commit``, ``source_hash``, seconds as `Stopwatch`
+        reads them, ``peak_memory_gb``, and on a GPU ``peak_gpu_memory_gb``.
     """
     record = {
         "versions": {"tailwise": __version__}
@@ -132,6 +131,7 @@ def describe(profile: Profile, stopwatch: Stopwatch) -> dict:
         "python": platform.python_version(),
         "platform": platform.machine(),
         "device": _device_name(profile),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "commit": _commit(),
         "source_hash": source_hash(),
         **{name: round(value, 1) for name, value in stopwatch.read().items()},

@@ -116,7 +116,7 @@ class _Chunk:
     def path(self) -> Path:
         """Where its result is kept: a folder a function, named by what decides it."""
         given = _digest(self.arguments, self.device, reseeded(0))
-        code = _digest(self.code, provenance.releases())
+        code = _digest(self.code, provenance.releases(), results.FORMAT)
         folder = cache.folder() / "chunks" / _name(self.function)
         return folder / f"{given}-{code}.safetensors"
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+FORMAT = 1  # another one makes results of before stale
 PLAIN = (type(None), bool, int, float, str)
 
 
