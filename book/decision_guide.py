@@ -138,9 +138,9 @@ buys(
 # %% [markdown]
 # ### A long tail
 #
-# - LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · LA − weights by priors · balanced ~ 0`
-# - LDT 1/2 with 1/n weights gains as much, and is the one that keeps its confidence honest. `tail · LDT 1/2 + 1/n − CE · balanced > 0` `tail · LDT 1/2 + 1/n − CE · ECE < 0`
-# - Weights by priors cost nothing in the training mix, but much in calibration; one temperature repairs it. `tail · weights by priors − CE · training mix ~ 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
+# - LA in training raises the mean over classes, weights by priors a little more. `tail · LA − CE · balanced > 0` `tail · weights by priors − LA · balanced > 0`
+# - LDT 1/2 with 1/n weights gains as much as the weights by priors, and its confidence stays as honest as that of CE. `tail · LDT 1/2 + 1/n − weights by priors · balanced ~ 0` `tail · LDT 1/2 + 1/n − CE · ECE ~ 0`
+# - Weights by priors gain even in the training mix, but cost much in calibration; one temperature repairs it. `tail · weights by priors − CE · training mix > 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
 # - Two heads on one expert each, averaged, do no better than one head on both feature sets. `tail · mean of experts − CE · balanced ~ 0`
 # - The single worst of sixty classes stays poor whatever you do. `tail · LA · worst class < 0.4` `tail · VS · worst class < 0.4`
 
@@ -195,7 +195,7 @@ buys(
 # %% [markdown]
 # ### The probabilities are what you sell
 #
-# - SoftAD lowers the calibration error in some worlds and raises it in others. `skin · SoftAD − CE · ECE < 0` `tail · SoftAD − CE · ECE > 0`
+# - SoftAD lowers the calibration error in some worlds and raises it in others. `skin · SoftAD − CE · ECE < 0` `birds · SoftAD − CE · ECE > 0`
 # - Fit one temperature first: most of what SoftAD gains in the loss is gone after it. `skin · SoftAD − CE · loss < -0.05` `skin · SoftAD − CE · loss, calibrated > -0.05`
 # - What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
 

@@ -74,7 +74,7 @@ reports.worlds_table(record)
 # - **rare groups**: tops and dresses on land or on water, 95 % in the usual place; features of the shipped network. Four groups, all present.
 # - **a missing group**: lesions with and without a patch; no malignant one with a patch before the test. Same network.
 # - **hard examples**: ten kinds of clothes under six severities of noise, the severe ones rare; pixels. Groups are severities, unknown before the test.
-# - **a long tail**: sixty letters, features of both shipped experts side by side. Groups are thirds of the letters by frequency.
+# - **a long tail**: sixty letters, each between two others; features of a shipped pair of experts side by side. Groups are thirds of the letters by frequency.
 #
 # **Budget.**
 # Full-batch Adam from zero, the same steps and rates for all; features in units of the training data.

@@ -4,7 +4,8 @@
 # Each solution ends with a cell that checks it.
 # The exercises are at the end of [chapter 4](../chapters/4_lpt_experts.ipynb#exercises).
 #
-# Most solutions use the linear probes of both experts instead of experts after phase 2.
+# In the solutions each letter stands alone in its picture, as in the row "no gap" of the chapter, with the experts of pretraining seed 0.
+# There is nothing to adapt then, so most solutions use the linear probes of both experts.
 # A probe is trained quickly on stored embeddings, so it can be repeated on several splits, and on parts of a training set.
 # Exercises 1, 2 and 6 train the language expert through both phases, on one split.
 
@@ -332,7 +333,7 @@ if P.decides:
 # Permuting pictures instead would make any property look meaningful, because pictures of one letter go together.
 # For the type face, which is not a property of a letter, pictures are permuted.
 
-# %% mystnb={"image": {"alt": "Normalised mutual information between entry of the pool and six properties, with bars for what chance gives. Case, base letter, first mark and all marks lie to the right of their bars, case by the most widths of its bar. Script lies just right of its bar, type face inside it."}}
+# %% mystnb={"image": {"alt": "Normalised mutual information between entry of the pool and six properties, with bars for what chance gives. Case, base letter, first mark and all marks lie to the right of their bars, case by the most widths of its bar. Script and type face lie inside theirs."}}
 trained = second["A-GCL"][0]
 with torch.no_grad():
     chosen = in_chunks(
@@ -503,7 +504,7 @@ for name, (_, make) in kinds.items():
             ]
         )
 
-# %% mystnb={"image": {"alt": "Accuracy in few classes against the plain mean, by number of inputs from 0 to 120. Scorers trained on training scores are below zero, those trained on out-of-fold scores a little above it, with wide bands. With 120 inputs by class both drop, the first to about three points below zero."}}
+# %% mystnb={"image": {"alt": "Accuracy in few classes against the plain mean, by number of inputs from 0 to 120. Scorers trained on training scores are a little below zero, those trained on out-of-fold scores a little above it, with overlapping bands. With 120 inputs by class both drop, the first to about three points below zero."}}
 print("change against the plain mean, points: all, few")
 for (name, source), found in changes.items():
     e = estimate(found)
@@ -548,10 +549,12 @@ repair = estimate(
 print(
     f"few, 8 summaries, out of fold less training: {repair.mean:+.1f}"
 )
-for name in kinds:
-    change = changes[name, "train"].mean(0)[0]
-    if P.decides:
-        assert change < min(0, changes[name, "held_out"].mean(0)[0])
+by_class = [
+    changes["all, by class", source].mean(0)[0]
+    for source in ("train", "held_out")
+]
+if P.decides:
+    assert by_class[0] < by_class[1]
 plt.show()
 
 # %% tags=["exercise-check"]
@@ -567,8 +570,8 @@ if P.decides:
 # 120 sorted confidences do about as well as two, and the same 120 by class lose the rare classes.
 # A scorer that sees the classes can learn which expert to believe *for a class*; for rare classes it learns this from a handful of pictures on which the experts were trained.
 #
-# Out of fold the loss against the plain mean is gone, except by class: it came from the scores that the scorer was trained on.
-# Still, no scorer here beats the mean by an amount that is worth the effort.
+# Out of fold the small loss in rare classes is gone, except by class: it came from the scores that the scorer was trained on.
+# No scorer here beats the mean by an amount that is worth the effort.
 
 # %% [markdown]
 # ## 4 · Who is right, and what a label should say
@@ -654,7 +657,7 @@ judges = {
     ],
 }
 
-# %% mystnb={"image": {"alt": "Forest plots of six weights. Left: areas under the curve, all between 0.7 and 0.8 with overlapping bars, far from 0.5. Right: accuracy of the mixture in points above the plain mean; the two that were trained on training scores are below zero, the bars of the other four include zero."}}
+# %% mystnb={"image": {"alt": "Forest plots of six weights. Left: areas under the curve, all between 0.7 and 0.8 with overlapping bars, far from 0.5. Right: accuracy of the mixture in points above the plain mean; all six are within a few tenths of a point of zero."}}
 areas, gains, failing = {}, {}, {}
 for name, found in judges.items():
     pairs = list(zip(splits, found))
@@ -703,8 +706,8 @@ for name in judges:
     if P.decides:
         assert gains[name].mean[0] - 2 * gains[name].stderr[0] < 0.5
 free = areas["confidence, not trained"].mean
-losses = [
-    gains[f"mixture's loss, {on}"].mean[0]
+losses = [  # in rare classes
+    gains[f"mixture's loss, {on}"].mean[2]
     for on in ("out of fold", "training")
 ]
 plt.show()
@@ -729,7 +732,7 @@ if P.decides:
 #
 # A useful label is about the mixture, and comes from images that the experts were not trained on: does more weight lower the loss of the *mixture* here?
 # That is the chapter's loss on out-of-fold scores.
-# It does better than the same loss on training scores, although its area is not larger.
+# In the rare classes it does better than the same loss on training scores, although its area is not larger.
 # That it beats the plain mean we cannot say with so few splits.
 
 # %% [markdown]
@@ -800,8 +803,6 @@ for word in words:
     size = f"{mine.sum()} ({(mine & rival).sum()})"
     print(f"{word:<12} {size:>16}  {cells[0]:>16} {cells[1]:>16}")
 drop = {w: (full - lost[w])[has(w)].mean() for w in words}
-known = {w: full_open[has(w)].mean() for w in words}
-assert min(known, key=known.get) == "HOOK"
 drops = {True: [], False: []}
 for word in words:
     for c in has(word).nonzero()[:, 0].tolist():
@@ -815,7 +816,7 @@ for known, found in drops.items():
     )
 alone, rivalled = estimate(drops[False]), estimate(drops[True])
 
-# %% mystnb={"image": {"alt": "Accuracy against one to twenty pictures of each class. Left, classes with the word: name plus pictures starts above the line of the whole name and rises; pictures alone starts at the line of the name without the word, passes the whole name at two pictures and ends highest. Right, all other classes: both fall slowly from just below the lines of the names."}}
+# %% mystnb={"image": {"alt": "Accuracy against one to twenty pictures of each class. Left, classes with the word: name plus pictures starts above the line of the whole name and rises; pictures alone starts below the line of the name without the word, passes the whole name at two pictures and ends highest. Right, all other classes: both fall slowly from just below the lines of the names."}}
 shots, most = (1, 2, 5, 20), 20
 pictures = []
 for seed in range(len(splits)):
@@ -910,7 +911,7 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: glyphs.names, glyphs.draw, estimate
 # Checks read: alone, drop, rivalled, to_mean, to_name
-assert max(drop, key=drop.get) == "CARON"
+assert max(drop, key=drop.get) == "GRAVE"
 assert max(drop["HOOK"], drop["DOT"]) < 0.02
 assert to_mean > to_name
 if P.decides:
@@ -918,9 +919,9 @@ if P.decides:
 
 # %% [markdown]
 # A word is missed most where something else fits the rest of the name.
-# Among the 60 classes that is a rival with the same base letter; the classes of CARON lose most.
+# Among the 60 classes that is a rival with the same base letter; the classes of GRAVE lose most.
 # Among all known names the plain base letter is always a candidate, and most words are needed.
-# HOOK is not missed: among all names its classes are recognised rarely even with it, so the expert has learned little about this word.
+# HOOK is hardly missed: among all names its classes are recognised rarely even with it, so the expert has learned little about this word.
 # After DOT the name still says ABOVE or BELOW.
 #
 # A single picture for each class, added to the incomplete name, does better than the complete name.
@@ -1146,7 +1147,7 @@ for split in splits:
         change = split.change(scored(split, inputs))
         results.setdefault(label, []).append(change)
 
-# %% mystnb={"image": {"alt": "Forest plot of points above the mean of the unbroken experts, for all and for few classes. Not repaired: about one point lower in all classes. The three temperatures: at zero or slightly above. The scorer on confidences is lowest in few classes, that on summaries is a little below zero, that with one number for each expert is at zero with wide bars."}}
+# %% mystnb={"image": {"alt": "Forest plot of points above the mean of the unbroken experts, for all and for few classes. Not repaired: about one point lower in all classes. The three temperatures: at zero or slightly above. The scorer on confidences is lowest in few classes, that on summaries is at zero, that with one number for each expert is below zero in all classes."}}
 fig, ax = plt.subplots(figsize=(7, 3.6))
 found = {name: estimate(rows) for name, rows in results.items()}
 for i, label, offset in ((0, "all", -0.12), (2, "few", 0.12)):
@@ -1168,11 +1169,9 @@ for name, e in found.items():
     cells = [f"{e.mean[i]:+5.1f} ± {e.stderr[i]:.1f}" for i in (0, 2)]
     print(f"{name:<26}", *cells)
 loss = found["not repaired"]
-scorers = [f"scorer, {inputs}" for inputs in mixtures.INPUTS]
-best = max(found[name].mean[0] for name in scorers)
 for name in fixed:
     if P.decides:
-        assert found[name].mean[0] > max(best, loss.mean[0] + 0.5)
+        assert found[name].mean[0] > loss.mean[0] + 0.5
 by_class = found["scorer, confidences"]
 first = estimate(ratio["temperature, training"]).mean
 held = estimate(ratio["temperature, validation"]).mean
@@ -1187,11 +1186,11 @@ plt.show()
 if P.decides:
     assert loss.mean[0] < 0
     assert by_class.mean[2] + 2 * by_class.stderr[2] < 0
-    assert first[0] < 1 < held[0]
+    assert first[0] < held[0]
 
 # %% [markdown]
-# Any of the three temperatures repairs it; the scorers do so less well or less reliably.
-# The temperatures from training scores are too small for both experts, because both are too confident there.
+# Any of the three temperatures repairs it, and so does the scorer on summaries; the other two do so less well.
+# The temperatures from training scores are smaller than the others for both experts, because both are too confident there.
 # But the mean of logits needs only their *ratio*, and the excess nearly cancels in it.
 # This works here because both experts were trained in the same way on the same images.
 # With experts of different kinds, use held-out images.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tailwise.data import assets, glyphs
-from tailwise.data.glyph_corruption import LEVELS, Level, corrupt
+from tailwise.data.glyph_corruption import LEVELS, Level, corrupt, jitter
 from tools.studies.draw_glyphs import without_twins
 
 SETS = ("train", "val", "test", "test_unseen")
@@ -82,9 +82,9 @@ def test_a_damaged_atlas_is_named(tmp_path):
 
 
 def test_the_splits_part_the_letters():
-    source, target = (glyphs.characters(split) for split in ("source", "target"))
-    assert len(target) == glyphs.N_TARGETS == 60
-    everything = torch.cat([source, target]).sort().values
+    parts = [glyphs.characters(split) for split in glyphs.SPLITS]
+    assert [len(part) for part in parts[1:]] == [glyphs.N_TARGETS] * 2 == [60, 60]
+    everything = torch.cat(parts).sort().values
     assert torch.equal(everything, torch.arange(len(glyphs.atlas().names)))
     assert not set(glyphs.names("source")) & set(glyphs.names("target"))
 
@@ -92,7 +92,7 @@ def test_the_splits_part_the_letters():
 def test_targets_are_new_compositions_of_known_parts():
     source = glyphs.names("source")
     uses = Counter(word for name in source for word in set(name.split()))
-    for name in glyphs.names("target"):
+    for name in glyphs.names("target") + glyphs.names("development"):
         base, _, marks = name.partition(" WITH ")
         assert marks
         assert base in source
@@ -164,6 +164,52 @@ def test_pictures_show_their_class_and_face():
         assert torch.equal(part.images, expected)
 
 
+def test_development_letters_are_others_with_the_same_frequencies():
+    d, other = task(), task(letters="development")
+    assert set(other.names) == set(glyphs.names("development"))
+    assert not set(other.names) & set(d.names)
+    assert torch.equal(other.counts, d.counts)
+
+
+def test_neighbours_are_added_at_their_distance_and_cut_by_the_border(monkeypatch):
+    """A bar of one column, in the middle, shows where each letter stands."""
+    bar = torch.zeros(4, 10, 32, 32, dtype=torch.uint8)
+    bar[..., 16] = 200
+    atlas = glyphs.Atlas(bar, ("A", "B", "C", "D"), torch.zeros(4, dtype=torch.bool))
+    monkeypatch.setattr(glyphs, "atlas", lambda: atlas)
+    monkeypatch.setattr(glyphs, "characters", lambda split: torch.arange(4))
+    images = torch.zeros(300, 32, 32, dtype=torch.uint8)
+    images[..., 16] = 100
+    crowded = glyphs.crowded(images, gen())
+    assert crowded.dtype == torch.uint8
+    ink = crowded[:, 0] > 0
+    assert torch.equal(crowded, crowded[:, :1].expand(-1, 32, -1))
+    assert (ink.sum(1) == 3).all()
+    assert (crowded[:, 0, 16] == 100).all()
+    places = [row.nonzero()[:, 0].tolist() for row in ink]
+    left = {16 - row[0] for row in places}
+    right = {row[2] - 16 for row in places}
+    assert left == right == set(range(11, 16))
+    far = torch.zeros_like(bar)
+    far[..., [0, 31]] = 200  # one of both leaves the picture, whichever the side
+    far = glyphs.Atlas(far, atlas.names, atlas.is_target)
+    monkeypatch.setattr(glyphs, "atlas", lambda: far)
+    crowded = glyphs.crowded(torch.zeros_like(images), gen())
+    assert (crowded[:, 0].count_nonzero(1) == 2).all()
+
+
+def test_a_crowd_changes_the_pictures_of_all_sets_and_nothing_else():
+    d, other = task(level="clean"), task(level="clean", crowd=True)
+    assert torch.equal(d.counts, other.counts)
+    for name in SETS:
+        alone, crowded = getattr(d, name), getattr(other, name)
+        assert torch.equal(alone.labels, crowded.labels)
+        assert torch.equal(alone.faces, crowded.faces)
+        assert (crowded.images >= alone.images).all()
+        more = (crowded.images > alone.images).flatten(1).any(1)
+        assert more.double().mean() > 0.99
+
+
 def test_the_same_seed_draws_the_same_task_and_another_does_not():
     a, b, other = glyphs.draw(0), task(), task(1)
     assert torch.equal(a.counts, b.counts)
@@ -220,6 +266,7 @@ def test_torchs_own_random_state_is_left_alone():
         ({"n_test": 0}, "n_test = 0: expected ≥ 1"),
         ({"seed": -1}, "seed = -1: expected ≥ 0"),
         ({"level": "dirty"}, "unknown level 'dirty': expected clean, jittered"),
+        ({"letters": "source"}, "letters is 'source': expected target or development"),
     ],
 )
 def test_a_task_that_cannot_be_drawn_is_refused(settings, message):
@@ -291,6 +338,20 @@ def test_the_target_is_harder_to_recognise_than_pretraining():
         similarity.append((a * b).sum(-1).abs().mean().item())
     assert similarity == sorted(similarity, reverse=True)
     assert abs(similarity[0] - 1) < 1e-9
+
+
+def test_augmentation_moves_letters_and_repeats_the_border():
+    x = corrupt(letters(), level="target", generator=gen())
+    found = jitter(x, gen(1))
+    assert found.shape == x.shape
+    assert 0 <= found.min() < found.max() <= 1
+    assert torch.equal(found, jitter(x, gen(1)))
+    assert (found != jitter(x, gen(2))).flatten(1).any(1).all()
+    grey = torch.full((400, 1, 32, 32), 0.75)
+    middle = jitter(grey, gen()).mean((1, 2, 3))
+    # One grey stays one grey or its opposite, to the border; noise has mean zero.
+    assert torch.minimum((middle - 0.75).abs(), (middle - 0.25).abs()).max() < 0.01
+    assert 0.4 < (middle > 0.5).double().mean() < 0.6
 
 
 PLAIN = Level(affine=0.0)

@@ -208,6 +208,63 @@ def test_the_weight_of_the_instance_balanced_half_falls_to_zero():
     torch.testing.assert_close(loss(0, key_weight=0.0) - loss(0), expected)
 
 
+@pytest.mark.parametrize("dual", [True, False])
+def test_with_the_adjusted_loss_each_half_has_its_samplers_prior(dual):
+    counts, g = class_counts(LABELS, len(COUNTS)), rng(4)
+    cosines = torch.rand(8, len(COUNTS), generator=g).double()
+    labels = torch.randint(len(COUNTS), (8,), generator=g)
+    settings = replace(SHORT, loss="adjusted", dual=dual)
+    options = dict(scale=20.0, generator=g)
+    found = phases.dual_loss(cosines, labels, None, counts, 1, settings, **options)
+    log_prior = (counts / counts.sum()).log()
+    adjusted = F.cross_entropy(20 * cosines + log_prior, labels, reduction="none")
+    plain = F.cross_entropy(20 * cosines, labels, reduction="none")
+    expected = adjusted.mean()
+    if dual:
+        expected = plain[:4].mean() + 0.5 * (1 - 1 / 4) * adjusted[4:].mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_one_sampler_gives_a_whole_batch_by_instance():
+    settings = replace(SHORT, dual=False)
+    rows = phases.dual_rows(LABELS, settings, rng(2))
+    same = instance_balanced(LABELS, settings.batch, generator=rng(2))
+    for found, expected in islice(zip(rows, same), 4):
+        assert torch.equal(found.flatten(), expected)
+
+
+def test_the_head_alone_has_the_loss_of_phase_two_without_its_keys():
+    expert = expert_of(tiny())
+    before = state(expert)
+    found = phases.head_alone(expert, IMAGES, LABELS, generator=rng(1), settings=SHORT)
+    assert changed(expert, before) == {"head.weight"}
+    assert len(found.losses) == SHORT.steps
+    other, g = expert_of(tiny()), rng(1)
+    rows = phases.dual_rows(LABELS, SHORT, g)
+    chosen = next(rows).flatten()
+    counts = class_counts(LABELS, len(COUNTS))
+    cosines = other.head.cosines(other.features(IMAGES[chosen]))
+    loss = phases.dual_loss(
+        cosines, LABELS[chosen], None, counts, 0, SHORT, scale=20.0, generator=g
+    )
+    assert found.losses[0] == pytest.approx(loss.item())
+    grouped = expert_of(tiny(), groups=True)
+    with pytest.raises(ValueError, match="expert has group prompts: expected none"):
+        phases.head_alone(grouped, IMAGES, LABELS, generator=rng())
+
+
+def test_blocks_alone_may_be_tuned():
+    expert = probe(tiny())
+    options = dict(generator=rng(), settings=replace(SHORT, lr=1e-2), blocks_only=True)
+    tuned, _ = phases.full_fine_tuning(expert, IMAGES, LABELS, **options)
+    before = expert.backbone.module.state_dict()
+    moved = changed(tuned.backbone.module, before)
+    statistics = {"stem.1.running_mean", "stem.1.running_var"}
+    statistics |= {"stem.1.num_batches_tracked"}
+    assert moved - statistics
+    assert all(name.startswith("blocks") for name in moved - statistics)
+
+
 def test_usage_counts_every_choice():
     run, expert = start("phase_two")
     history = run(expert, IMAGES, LABELS, generator=rng(), settings=SHORT)
@@ -343,6 +400,11 @@ def test_bad_labels():
         instance_balanced(LABELS, 0, generator=rng())
     with pytest.raises(ValueError, match="per_class is 0: expected at least 1"):
         class_balanced(LABELS, 4, generator=rng(), per_class=0)
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="loss is 'ce': expected agcl or adjusted"):
+        Settings(loss="ce")
 
 
 def test_bad_settings():

@@ -2,6 +2,7 @@
 
 import shutil
 from functools import cache
+from itertools import product
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tailwise.experts import pretraining
 from tailwise.models import experts as pretrained
 from tailwise.models.vit import Attention, GlyphViT, NameEncoder
 from tailwise.training import loop
+from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import write_asset
 
 
@@ -107,6 +109,31 @@ def test_pretraining_is_reproducible_and_leaves_torchs_state_alone(kind):
     assert not torch.equal(first, weights(2))
 
 
+@pytest.mark.parametrize("kind", pretrained.KINDS)
+def test_a_pretraining_that_was_stopped_goes_on_bit_for_bit(
+    monkeypatch, tmp_path, kind
+):
+    pretrain, draw = getattr(pretraining, f"pretrain_{kind}"), pretraining.source_batch
+    drawn = []
+
+    def stopping(*given, **options):
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        drawn.append(draw(*given, **options))
+        return drawn[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "source_batch", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(1, 5, checkpoint=Checkpoint(tmp_path, every=2))
+    resumed = pretrain(1, 5, checkpoint=Checkpoint(tmp_path, every=2))
+    whole = pretrain(1, 5)
+    modules = zip([whole], [resumed]) if kind == "visual" else zip(whole, resumed)
+    for one, other in modules:
+        for a, b in zip(one.parameters(), other.parameters()):
+            assert torch.equal(a, b)
+
+
 def test_batches_hold_seen_source_letters():
     images, labels = pretraining.source_batch(90, corrupted=0, generator=gen())
     assert images.shape == (90, 1, 32, 32)
@@ -177,8 +204,11 @@ def test_features_of_new_letters_are_close_to_their_class_mean(kind):
 
 def test_the_shipped_files_are_small_and_in_half_precision():
     files = list(pretrained.EXPERTS.glob("*.safetensors"))
-    assert {f.name for f in files} == {f"{k}-0.safetensors" for k in pretrained.KINDS}
-    assert sum(f.stat().st_size for f in files) < 1e6
+    shipped = {
+        pretrained.file_name(*of) for of in product(pretrained.KINDS, pretrained.SEEDS)
+    }
+    assert {f.name for f in files} == shipped
+    assert sum(f.stat().st_size for f in files) < 6e6
     for file in files:
         kept = parse(file.read_bytes())
         dtypes = {v.dtype for k, v in kept.items() if k != "vocabulary"}

@@ -10,7 +10,7 @@ import pytest
 import second
 import torch
 
-from tailwise.data import glyph_corruption
+from tailwise.data import glyph_corruption, glyphs
 from tailwise.experts import clouded, longtail, scorer, training
 from tailwise.geometry import ridge, theory, ufm
 from tailwise.methods import calibration, dimension, losses, risk, solvers, weighted
@@ -222,6 +222,14 @@ CALLS = {
     "corrupted glyphs": (
         lambda x: glyph_corruption.corrupt(x, level="target", generator=seeded()),
         (255 * images(2, 32, 32).flatten(0, 1)).byte(),
+    ),
+    "crowded glyphs": (
+        lambda x: glyphs.crowded(x, seeded()),
+        (255 * images(2, 32, 32).flatten(0, 1)).byte(),
+    ),
+    "jittered glyphs": (
+        lambda x: glyph_corruption.jitter(x, seeded()),
+        images(2, 32, 32).flatten(0, 1).unsqueeze(1),
     ),
 }
 CALLS |= {

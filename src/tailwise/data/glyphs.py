@@ -1,7 +1,9 @@
 """GlyphNames: letters in ten type faces, a name for each, and a long-tailed task.
 
 Experts are pretrained on *source* letters. The 60 *target* letters are new
-compositions of known parts: a base letter WITH marks, each of which the source has.
+compositions of known parts: a base letter WITH marks, each of which the source has. So
+are 60 *development* letters, on which settings are chosen. In the crowded task every
+letter stands between two source letters, as in a word.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -37,7 +39,9 @@ FACES = (
 )
 SEEN_FACES, UNSEEN_FACE = range(9), 9
 N_TARGETS = 60
+CROWD = (11, 15)  # pixels from a letter to its neighbours
 MIN_USES = 5  # source names that hold each word of a target's name
+SPLITS = ("source", "target", "development")
 MANY, FEW = 100, 20  # training images: many ≥ 100, medium 20 to 99, few < 20
 
 
@@ -75,16 +79,28 @@ def atlas() -> Atlas:
     return Atlas(images, tuple(unicodedata.name(chr(k)) for k in points), target)
 
 
+@cache
+def _held_out() -> Tensor:
+    """Whether a letter is a target or for development, bool ``[characters]``."""
+    return torch.from_numpy(choose_targets(atlas().names, 2 * N_TARGETS))
+
+
 def characters(split: str) -> Tensor:
     """Rows of the atlas that belong to a split, int64 ``[n]``.
 
     Parameters
     ----------
-    split : {"source", "target"}
+    split : {"source", "target", "development"}
     """
-    if split not in ("source", "target"):
-        raise ValueError(f"unknown split {split!r}: expected source or target")
-    return (atlas().is_target == (split == "target")).nonzero()[:, 0]
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected {' or '.join(SPLITS)}")
+    target, held_out = atlas().is_target, _held_out()
+    chosen = {
+        "source": ~held_out,
+        "target": target,
+        "development": held_out & ~target,
+    }
+    return chosen[split].nonzero()[:, 0]
 
 
 def names(split: str) -> list[str]:
@@ -175,14 +191,42 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
+def crowded(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Letters between two others, as in a word: uint8 ``[n, 32, 32]``, as given.
+
+    Random source letters in seen faces stand 11 to 15 pixels to the left and to the
+    right, cut by the border; where ink meets, the darker counts.
+    """
+    rows, n, side = characters("source"), len(images), images.shape[-1]
+    letter, face = (
+        torch.randint(0, size, (2, n), generator=generator)
+        for size in (len(rows), len(SEEN_FACES))
+    )
+    shift = torch.randint(CROWD[0], CROWD[1] + 1, (2, n), generator=generator)
+    others = atlas().images[rows[letter], face].to(images)  # [2, n, 32, 32]
+    # Column c of a neighbour moved by s columns is its column c - s.
+    place = torch.arange(side) - torch.stack([-shift[0], shift[1]]).unsqueeze(-1)
+    index = place.clamp(0, side - 1).unsqueeze(-2).expand(-1, -1, side, -1)
+    inside = ((place >= 0) & (place < side)).unsqueeze(-2).to(images)
+    moved = others.gather(-1, index.to(images.device)) * inside
+    return torch.maximum(images, moved.amax(0))
+
+
 def _pictures(
-    counts: Tensor, faces: Sequence[int], level: str, g: torch.Generator
+    counts: Tensor,
+    faces: Sequence[int],
+    g: torch.Generator,
+    *,
+    level: str,
+    letters: str,
+    crowd: bool,
 ) -> Glyphs:
     """``counts[k]`` images of each class in random faces."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), counts)
     pick = torch.randint(0, len(faces), labels.shape, generator=g)
     face = torch.tensor(faces)[pick]
-    images = atlas().images[characters("target")[labels], face]
+    images = atlas().images[characters(letters)[labels], face]
+    images = crowded(images, g) if crowd else images
     return Glyphs(corrupt(images, level=level, generator=g), labels, face)
 
 
@@ -194,8 +238,10 @@ def draw(
     n_val: int = 10,
     n_test: int = 20,
     level: str = "target",
+    letters: str = "target",
+    crowd: bool = False,
 ) -> Task:
-    """Draw the target task: the seed says which class is how frequent.
+    """Draw the task: the seed says which class is how frequent.
 
     Parameters
     ----------
@@ -210,7 +256,13 @@ def draw(
         depend on `imbalance_ratio` and `n_max`.
     level : str
         Of `glyph_corruption.LEVELS`.
+    letters : {"target", "development"}
+        Whose pictures: two sets of 60 letters that no expert was pretrained on.
+    crowd : bool
+        Whether each letter stands between two source letters, see `crowded`.
     """
+    if letters not in SPLITS[1:]:
+        raise ValueError(f"letters is {letters!r}: expected {' or '.join(SPLITS[1:])}")
     for name, value, least in (
         ("seed", seed, 0),
         ("n_val", n_val, 1),
@@ -218,19 +270,20 @@ def draw(
     ):
         if value < least:
             raise ValueError(f"{name} = {value}: expected ≥ {least}")
-    k = len(characters("target"))
+    k = len(characters(letters))
     order = torch.randperm(k, generator=_generator(seed, 0))
     counts = torch.empty(k, dtype=torch.int64)
     counts[order] = long_tail(k, n_max, imbalance_ratio)
     val, test = (torch.full((k,), n) for n in (n_val, n_test))
     many, few = counts >= MANY, counts < FEW
+    drawn = partial(_pictures, level=level, letters=letters, crowd=crowd)
     return Task(
-        train=_pictures(counts, SEEN_FACES, level, _generator(seed, 1)),
-        val=_pictures(val, SEEN_FACES, level, _generator(seed, 2)),
-        test=_pictures(test, SEEN_FACES, level, _generator(seed, 3)),
-        test_unseen=_pictures(test, [UNSEEN_FACE], level, _generator(seed, 4)),
+        train=drawn(counts, SEEN_FACES, _generator(seed, 1)),
+        val=drawn(val, SEEN_FACES, _generator(seed, 2)),
+        test=drawn(test, SEEN_FACES, _generator(seed, 3)),
+        test_unseen=drawn(test, [UNSEEN_FACE], _generator(seed, 4)),
         counts=counts,
-        names=tuple(names("target")),
+        names=tuple(names(letters)),
         many=many,
         medium=~many & ~few,
         few=few,

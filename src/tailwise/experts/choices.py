@@ -1,82 +1,73 @@
-"""What chapter 4 chose on validation images, never on test images."""
+"""What chapter 4 chose: validation pictures of splits of the development letters.
 
-from collections.abc import Sequence
+No reported split has one of these letters, and no test picture is read here.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
+import pandas as pd
 
 from tailwise.data.glyphs import Task
-from tailwise.experts import phases
+from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import Expert, scores
-from tailwise.experts.study import KINDS, SETTINGS, Pair, placed, tuned
-from tailwise.experts.training import Settings
-from tailwise.training.processes import in_processes
-from tailwise.training.streams import generator_for
+from tailwise.experts.study import Pair, placed
 
-RATES = (5e-4, 1e-3, 2e-3)  # of full fine-tuning
-
-
-def choose_rates(
-    pair: Pair,
-    task: Task,
-    seed: int,
-    *,
-    settings: Settings = SETTINGS,
-    rates: Sequence[float] = RATES,
-    jobs: int = 1,
-) -> dict[str, float]:
-    """Rate of full fine-tuning with the best validation accuracy, for each expert.
-
-    On the CPU `jobs` processes share the work; the result is the same.
-    """
-    runs = (
-        (pair, kind, task, seed, replace(settings, lr=rate))
-        for kind in KINDS
-        for rate in rates
-    )
-    device = _weight(pair).device
-    found = in_processes(tuned_accuracy, runs, jobs=jobs, device=device)
-    table = torch.tensor(found).view(len(KINDS), len(rates))
-    return {kind: rates[int(row.argmax())] for kind, row in zip(KINDS, table)}
+RATES = {  # that were tried for each way of training
+    "probe": (1e-3, 2e-3, 5e-3, 1e-2),
+    "parts": (5e-3, 1e-2, 2e-2, 4e-2),
+    "full": (1e-3, 2e-3, 4e-3, 8e-3),
+    "second": (2e-3, 5e-3, 1e-2),
+}
 
 
-def adapted_accuracy(
-    pair: Pair,
-    kind: str,
-    task: Task,
-    seed: int,
-    width: int,
-    *,
-    settings: Settings = SETTINGS,
-) -> float:
-    """Validation accuracy after phase 1 with adapters of a width."""
-    expert = pair.fresh(kind, task, seed, adapter=width)
-    train, generator = (
-        placed(task.train, _weight(pair)),
-        generator_for(seed, kind, "phase 1"),
-    )
-    options = dict(generator=generator, settings=settings, cached=True)
-    phases.phase_one(expert, train.images, train.labels, **options)
-    return _accuracy(expert, task)
-
-
-def named_accuracy(pair: Pair, task: Task) -> float:
-    """Validation accuracy of the language expert from names alone."""
-    return _accuracy(pair.fresh("language", task, 0, tokens=0, adapter=0), task)
-
-
-def tuned_accuracy(
-    pair: Pair, kind: str, task: Task, seed: int, settings: Settings
-) -> float:
-    """Validation accuracy after full fine-tuning."""
-    return _accuracy(tuned(pair, kind, task, seed, settings), task)
-
-
-def _accuracy(expert: Expert, task: Task) -> float:
+def accuracy_val(expert: Expert, task: Task) -> float:
+    """Accuracy on validation pictures."""
     val = placed(task.val, expert.backbone.like)
     right = scores(expert, val.images).argmax(-1) == val.labels
     return right.double().mean().item()
 
 
-def _weight(pair: Pair) -> torch.Tensor:
-    return next(pair.visual.parameters())
+def ways(bench: Bench) -> dict[str, Callable[[], Expert]]:
+    """The ways of training that do not build on another."""
+    return {"probe": bench.probe, "parts": bench.parts, "full": bench.full}
+
+
+def tried(
+    pair: Pair,
+    kind: str,
+    task: Task,
+    seed: int,
+    way: str,
+    *,
+    terms: Terms,
+    rates: Sequence[float],
+) -> list[dict]:
+    """A row for each rate of a way of training: accuracy on validation pictures."""
+    rows, first = [], None
+    for rate in rates:
+        own = replace(terms, rates=dict(terms.rates) | {way: rate})
+        bench = Bench(pair, kind, task, seed, own)
+        if way == "second":
+            first = first or bench.parts()
+            expert = bench.second(first)
+        else:
+            expert = ways(bench)[way]()
+        found = accuracy_val(expert, task)
+        rows.append(dict(way=way, kind=kind, split=seed, rate=rate, accuracy=found))
+    return rows
+
+
+def by_way(bench: Bench) -> list[dict]:
+    """A row for each way of training at the terms of a bench."""
+    known = dict(kind=bench.kind, steps=bench.terms.steps)
+    return [
+        known | dict(way=way, accuracy=accuracy_val(make(), bench.task))
+        for way, make in ways(bench).items()
+    ]
+
+
+def chosen(rows: Sequence[dict]) -> dict[str, float]:
+    """The best rate of each way: by mean accuracy over kinds and splits."""
+    table = pd.DataFrame(rows).groupby(["way", "rate"])["accuracy"].mean()
+    return {way: float(table[way].idxmax()) for way in table.index.unique("way")}

@@ -127,15 +127,19 @@ def full_fine_tuning(
     generator: torch.Generator,
     settings: Settings = DEFAULTS,
     augment: Augment | None = None,
+    blocks_only: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Expert, History]:
     """Train a copy of backbone and head alone, with the loss of `phase_one`.
 
-    Parameters as there. The expert that is returned has its own, frozen backbone; the
-    one that is given stays as it is.
+    Parameters as there. With `blocks_only` what comes before and after the blocks keeps
+    its weights, as the patch embedding does in the released code of LIFT. The expert
+    that is returned has its own, frozen backbone; the one that is given stays as it is.
     """
     counts = check_data(expert, images, labels)
     backbone = expert.backbone.thawed_copy()
+    parts = backbone.blocks if blocks_only else [backbone.module]
+    backbone.module.requires_grad_(not blocks_only)
     tuned = Expert(backbone, copy.deepcopy(expert.head))
     loss = _adjusted(counts, settings.tau)
     rows = instance_balanced(labels, settings.batch, generator=generator)
@@ -148,9 +152,7 @@ def full_fine_tuning(
 
     # The backbone may have dropout, which draws from torch's own random state.
     with seeded(generator):
-        losses = fit(
-            [backbone.module], batch_loss, settings, head=tuned.head, progress=progress
-        )
+        losses = fit(parts, batch_loss, settings, head=tuned.head, progress=progress)
     backbone.freeze()
     return tuned, History(losses)
 
@@ -158,7 +160,13 @@ def full_fine_tuning(
 def dual_rows(
     labels: Tensor, settings: Settings, generator: torch.Generator
 ) -> SideBySide:
-    """Endless indices ``[2, batch / 2]``: class-balanced, then instance-balanced."""
+    """Endless indices ``[2, batch / 2]``: class-balanced, then instance-balanced.
+
+    Without ``settings.dual`` they are ``[1, batch]``, all instance-balanced.
+    """
+    if not settings.dual:
+        batch = settings.batch
+        return SideBySide(instance_balanced(labels, batch, generator=generator))
     half = settings.batch // 2
     balanced = class_balanced(
         labels, half, generator=generator, per_class=settings.per_class
@@ -169,7 +177,7 @@ def dual_rows(
 def dual_loss(
     cosines: Tensor,
     labels: Tensor,
-    match: Tensor,
+    match: Tensor | None,
     counts: Tensor,
     step: int,
     settings: Settings,
@@ -181,37 +189,49 @@ def dual_loss(
 
     Each is A-GCL minus ``key_weight`` times the mean of summed cosines between a query
     and its keys. The weight falls per step, in the released code of LPT per epoch.
+    With the loss "adjusted" each half has logit adjustment by its own sampler's
+    prior: none for the class-balanced half. Without ``settings.dual`` all of the batch
+    is instance-balanced, at weight one.
 
     Parameters
     ----------
     cosines : Tensor [2 h, k]
         The class-balanced half first.
     labels : Tensor [2 h]
-    match : Tensor [2 h, top]
-        Cosines with the chosen keys.
+    match : Tensor [2 h, top], optional
+        Cosines with the chosen keys; none without group prompts.
     counts : Tensor [k]
     step : int
         0 to ``settings.steps - 1``.
     """
-    gammas = (settings.gammas_class, settings.gammas_instance)
-    halves = zip(*(part.chunk(2) for part in (cosines, labels, match)), gammas)
-    found = [
-        agcl(
-            cos,
-            y,
-            counts,
-            generator=generator,
-            cloud=settings.cloud,
-            margin=settings.margin,
-            scale=scale,
-            gamma_pos=gamma_pos,
-            gamma_neg=gamma_neg,
-            smoothing=settings.smoothing,
-        )
-        - settings.key_weight * keys.sum(-1).mean()
-        for cos, y, keys, (gamma_pos, gamma_neg) in halves
-    ]
-    return found[0] + settings.instance_weight * (1 - step / settings.steps) * found[1]
+
+    def part(rows: slice, gammas: tuple[float, float], tau: float) -> Tensor:
+        cos, y = cosines[rows], labels[rows]
+        if settings.loss == "adjusted":
+            found = _adjusted(counts, tau)(scale * cos, y)
+        else:
+            found = agcl(
+                cos,
+                y,
+                counts,
+                generator=generator,
+                cloud=settings.cloud,
+                margin=settings.margin,
+                scale=scale,
+                gamma_pos=gammas[0],
+                gamma_neg=gammas[1],
+                smoothing=settings.smoothing,
+            )
+        if match is None:
+            return found
+        return found - settings.key_weight * match[rows].sum(-1).mean()
+
+    if not settings.dual:
+        return part(slice(None), settings.gammas_instance, settings.tau)
+    half = len(cosines) // 2
+    balanced = part(slice(half), settings.gammas_class, 0.0)
+    instance = part(slice(half, None), settings.gammas_instance, settings.tau)
+    return balanced + settings.instance_weight * (1 - step / settings.steps) * instance
 
 
 def phase_two(
@@ -231,20 +251,58 @@ def phase_two(
     Parameters as in `phase_one`, for an expert after `add_groups`. The class counts
     must differ. The history tells how often each entry of the pool was chosen.
     """
-    groups = expert.groups
-    if groups is None:
+    if expert.groups is None:
         raise ValueError("expert has no group prompts: expected add_groups before")
+    given = dict(generator=generator, settings=settings, augment=augment, cached=cached)
+    given |= dict(progress=progress, checkpoint=checkpoint)
+    return _second(expert, images, labels, **given)
+
+
+def head_alone(
+    expert: Expert,
+    images: Images,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings = DEFAULTS,
+    augment: Augment | None = None,
+) -> History:
+    """Phase 2 without group prompts: its loss and samplers train the head alone.
+
+    The control for `phase_two`; parameters as there.
+    """
+    if expert.groups is not None:
+        raise ValueError("expert has group prompts: expected none beside the head")
+    given = dict(generator=generator, settings=settings, augment=augment)
+    return _second(expert, images, labels, **given)
+
+
+def _second(
+    expert: Expert,
+    images: Images,
+    labels: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: Settings,
+    augment: Augment | None,
+    cached: bool = False,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> History:
     counts = _ready(expert, images, labels)
     rows, start = dual_rows(labels, settings, generator), expert.group_start
+    groups = expert.groups
     given = dict(generator=generator, augment=augment, cached=cached)
     inputs = feed(expert, images, start, **given)
-    usage = torch.zeros(len(groups.keys), dtype=torch.long, device=groups.keys.device)
+    pool = 0 if groups is None else len(groups.keys)
+    usage = torch.zeros(pool, dtype=torch.long, device=counts.device)
 
     def batch_loss(step: int) -> Tensor:
         chosen = next(rows).flatten()
         x, queries = inputs(chosen)
         out = expert.embed(x, start, queries)
-        usage.add_(out.chosen.flatten().bincount(minlength=len(usage)))
+        if groups is not None:
+            usage.add_(out.chosen.flatten().bincount(minlength=pool))
         return dual_loss(
             expert.head.cosines(out.features),
             labels[chosen],
@@ -257,7 +315,7 @@ def phase_two(
         )
 
     losses = fit(
-        [groups],
+        [] if groups is None else [groups],
         batch_loss,
         settings,
         head=expert.head,

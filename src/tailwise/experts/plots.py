@@ -1,14 +1,15 @@
 """The figures of chapter 4: each takes results and axes, and returns the axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
 from tailwise.data.glyphs import Task
-from tailwise.experts.reports import accuracies, right
-from tailwise.experts.study import KINDS, Split
+from tailwise.experts.reports import Member, gain, values
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, MARKERS, forest
 
@@ -42,48 +43,109 @@ def examples(axes: Sequence[Axes], task: Task, classes: Sequence[int]) -> None:
         ax.grid(False)
 
 
+def crowd(
+    axes: Sequence[Axes], plain: Task, crowded: Task, rows: Sequence[int]
+) -> None:
+    """Training images alone (first half of the axes) and between neighbours."""
+    for ax, (task, i) in zip(axes, product((plain, crowded), rows)):
+        ax.imshow(task.train.images[i, 0], cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+
+
 def methods(
-    ax: Axes, splits: Sequence[Split], names: Sequence[str], parts: Sequence[str]
+    ax: Axes, rows: pd.DataFrame, members: Sequence[Member], parts: Sequence[str]
 ) -> Axes:
-    """Accuracy by method, mean and 95 % interval over splits."""
+    """Accuracy by kind and method, mean and 95 % interval over splits."""
     looks = zip(parts, COLORS.values(), MARKERS)
+    names = [f"{kind}, {method}" for kind, method in members]
     for j, (part, color, marker) in enumerate(looks):
-        found = [estimate(100 * accuracies(splits, name)[part]) for name in names]
+        found = [estimate(100 * values(rows, each, part)) for each in members]
         numbers = [e.mean for e in found], [e.half for e in found]
         offset = 0.22 * (j - (len(parts) - 1) / 2)
         look = dict(color=color, marker=marker, label=part, offset=offset)
-        forest(ax, list(names), *numbers, **look)
+        forest(ax, names, *numbers, **look)
     ax.set(xlabel="accuracy, %")
     return ax
 
 
-def weights(ax: Axes, split: Split, inputs: str = "summary") -> Axes:
-    """Weight of the visual expert, by who is right on the image."""
-    visual, language = right(split)
-    cases = {
-        "both right": visual & language,
-        "visual only": visual & ~language,
-        "language only": language & ~visual,
-        "none right": ~visual & ~language,
-    }
-    bins = np.linspace(0, 1, 31)
-    for (name, chosen), color, line in zip(cases.items(), COLORS.values(), LINES):
-        w = split.weights[inputs][chosen, 0].numpy()
-        label = f"{name} ({len(w)})"
-        style = dict(color=color, ls=line, lw=1.8, histtype="step", density=True)
-        ax.hist(w, bins, label=label, **style)
-    ax.set(xlabel="weight of the visual expert", ylabel="density of images")
+def differences(
+    ax: Axes,
+    rows: pd.DataFrame,
+    contrasts: Mapping[str, tuple[Member, Member]],
+    parts: Sequence[str] = ("all", "few"),
+) -> Axes:
+    """Paired differences in points, mean and 95 % interval over splits."""
+    looks = zip(parts, COLORS.values(), MARKERS)
+    for j, (part, color, marker) in enumerate(looks):
+        found = [gain(rows, *pair, part) for pair in contrasts.values()]
+        numbers = [100 * e.mean for e in found], [100 * e.half for e in found]
+        offset = 0.22 * (j - (len(parts) - 1) / 2)
+        look = dict(color=color, marker=marker, label=part, offset=offset)
+        forest(ax, list(contrasts), *numbers, **look)
+    ax.axvline(0, color=INK, lw=0.8)
+    ax.set(xlabel="difference, points")
     return ax
 
 
-def usage(ax: Axes, split: Split) -> Axes:
-    """Share of selections of each entry of the pool of group prompts."""
-    for j, (kind, color, hatch) in enumerate(
-        zip(KINDS, ("blue", "orange"), ("", "//"))
-    ):
-        share = split.usage[kind] / split.usage[kind].sum()
-        place = torch.arange(len(share)) + 0.4 * (j - 0.5)
-        bars = dict(color=COLORS[color], hatch=hatch, edgecolor=INK, linewidth=0.3)
-        ax.bar(place, share, 0.4, label=kind, **bars)
-    ax.set(xlabel="entry of the pool", ylabel="share of selections")
+def steps(ax: Axes, table: pd.DataFrame, kind: str) -> Axes:
+    """Validation accuracy against steps, a line for each way of training."""
+    mine = table[table["kind"] == kind].pivot(
+        index="steps", columns="way", values="accuracy"
+    )
+    looks = zip(("probe", "parts", "full"), COLORS.values(), MARKERS, LINES)
+    for way, color, marker, line in looks:
+        style = dict(color=color, marker=marker, ls=line, label=way)
+        ax.plot(mine.index, 100 * mine[way], **style)
+    ax.set(xscale="log", xlabel="steps", title=kind)
+    ax.set_xticks(list(mine.index), [str(n) for n in mine.index])
+    ax.minorticks_off()
+    return ax
+
+
+def gap_and_gain(ax: Axes, rows: pd.DataFrame, ways: Sequence[str]) -> Axes:
+    """What the mean gains over the better expert, by how far the two are apart."""
+    looks = {
+        "trained in different ways": (COLORS["blue"], MARKERS[0], 16),
+        "in the same way": (COLORS["orange"], MARKERS[1], 26),
+    }
+    for (label, (color, marker, size)), alike in zip(looks.items(), (False, True)):
+        found = [
+            (100 * (a - b).abs(), 100 * (mean - np.maximum(a, b)))
+            for one, other in product(ways, repeat=2)
+            if (one == other) == alike
+            for a, b, mean in [_three(rows, one, other)]
+        ]
+        x, y = (np.concatenate(part) for part in zip(*found))
+        ax.scatter(x, y, s=size, color=color, marker=marker, label=label)
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.set(
+        xlabel="between the two experts, points",
+        ylabel="mean less better, points",
+    )
+    return ax
+
+
+def _three(rows: pd.DataFrame, one: str, other: str) -> list[pd.Series]:
+    """Accuracy of a visual and a language expert and of their mean, by split."""
+    method = f"mean, {one}" if one == other else f"mean, {one} and {other}"
+    members = ("visual", one), ("language", other), ("mixture", method)
+    return [values(rows, member) for member in members]
+
+
+def costs(ax: Axes, table: pd.DataFrame, size: str = "trained") -> Axes:
+    """Accuracy in rare classes against a cost: a colour a kind, a marker a way."""
+    kinds, ways = (
+        list(dict.fromkeys(part))
+        for part in zip(*(name.split(", ", 1) for name in table.index))
+    )
+    for name, row in table.iterrows():
+        kind, way = name.split(", ", 1)
+        color = list(COLORS.values())[kinds.index(kind)]
+        ax.plot(row[size], row["few"], MARKERS[ways.index(way)], color=color, ms=8)
+    for way, marker in zip(ways, MARKERS):
+        ax.plot([], [], marker, color=INK, label=way)
+    for kind, color in zip(kinds, COLORS.values()):
+        ax.plot([], [], "-", color=color, lw=4, label=kind)
+    ax.set(xscale="log", ylabel="accuracy in rare classes, %")
     return ax

@@ -1,219 +1,364 @@
-"""Numbers and tables of chapter 4, from the splits of `tailwise.experts.study`."""
+"""Numbers and tables of chapter 4, from rows of accuracy.
+
+A row has a split, the pair of pretrained experts that it was run with, a kind (of
+expert, or "mixture"), a method, and accuracy in each of `PARTS`.
+"""
 
 import json
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.metrics import roc_auc_score
-from torch import Tensor
 
-from tailwise.data import glyphs
-from tailwise.experts import study
-from tailwise.experts.scorer import mean_logits
-from tailwise.experts.study import KINDS, Split
-from tailwise.experts.training import Settings
+from tailwise.data.glyphs import Task
+from tailwise.experts import mechanisms, study
+from tailwise.experts.contest import Bench, Terms, saved_for_backward
+from tailwise.experts.mechanisms import SHOTS, Repetition
+from tailwise.experts.mixing import MEMBERS, SOURCES
+from tailwise.experts.scorer import INPUTS
+from tailwise.experts.study import KINDS, Pair
 from tailwise.ledger.claims import book_dir
 from tailwise.metrics import Estimate, estimate
+from tailwise.models.experts import SEEDS
 from tailwise.training.processes import in_processes
 
 PARTS = ("all", "many", "medium", "few", "unseen")
+COSTS = {  # ways of training whose costs are shown
+    "probe": Bench.probe,
+    "one per cent": lambda bench: bench.parts(tokens=1, adapter=2),
+    "phase 1": Bench.parts,
+    "phase 2": lambda bench: bench.second(bench.start(tokens=4, adapter=8)),
+    "full, blocks only": lambda bench: bench.full(blocks_only=True),
+    "full": Bench.full,
+}
+Member = tuple[str, str]  # kind and method
+TUNING = {
+    "phase 1 − probe": ("phase 1", "probe"),
+    "phase 1 − full": ("phase 1", "full"),
+    "full, blocks only − full": ("full, blocks only", "full"),
+    "prompts only − probe": ("prompts only", "probe"),
+    "adapters only − probe": ("adapters only", "probe"),
+    "one per cent − probe": ("one per cent", "probe"),
+    "no gap: phase 1 − probe": ("phase 1, no gap", "probe, no gap"),
+    "no gap: full − probe": ("full, no gap", "probe, no gap"),
+}
+ALONE = "phase 2, head alone"
+ONE_SAMPLER = "phase 2, LA, one sampler"
+SECOND = {  # what each differs in from what
+    "phase 2 − phase 1": ("phase 2", "phase 1"),
+    "group prompts": ("phase 2", ALONE),
+    "group prompts, LA": (ONE_SAMPLER, f"{ONE_SAMPLER}, head alone"),
+    "keys at pictures − random": ("phase 2", "phase 2, random keys"),
+    "pool of 10 − of 1": ("phase 2", "phase 2, pool of 1"),
+    "A-GCL − LA": ("phase 2", "phase 2, LA"),
+    "two samplers": (ALONE, "phase 2, one sampler, head alone"),
+    "after CE: phase 2": ("phase 2, after CE", "phase 1 with CE"),
+    "after CE: head alone": (f"{ALONE}, after CE", "phase 1 with CE"),
+}
+HEADS = {
+    "visual: LA − CE": ("visual", "probe", "probe with CE"),
+    "language: LA − CE": ("language", "probe", "probe with CE"),
+    "names − random, few steps": ("language", "probe", "probe, random head"),
+    "names − random, converged": (
+        "language",
+        "probe, text, converged",
+        "probe, random, converged",
+    ),
+    "names − class means, converged": (
+        "language",
+        "probe, text, converged",
+        "probe, means, converged",
+    ),
+    "class means − random, converged": (
+        "visual",
+        "probe, means, converged",
+        "probe, random, converged",
+    ),
+}
+MEAN = ("mixture", "mean, phase 1")
 
 
-def _part(
-    part: str,
-    seed: int,
-    rates: dict[str, float],
-    settings: Settings,
-    n_test: int,
-    device: str,
-) -> Split | dict:
-    task, pair = glyphs.draw(seed, n_test=n_test), study.load_pair().to(device)
-    if part == "joint":
-        return study.joint_logits(pair, task, seed, settings=settings)
-    return study.run(pair, task, seed, rates, settings=settings, joint=False)
+def _recorded(name: str) -> dict:
+    path = book_dir() / "results" / "experts" / f"{name}.json"
+    return json.loads(path.read_text("utf-8"))
 
 
-def run_splits(
-    seeds: Sequence[int],
-    rates: dict[str, float],
+def choices() -> dict:
+    """What was chosen on development letters, by `tools/studies/study_choices.py`."""
+    return _recorded("validation")
+
+
+def recorded() -> pd.DataFrame:
+    """Rows of the record of `tools/studies/study_mechanisms.py`."""
+    return pd.DataFrame(_recorded("mechanisms")["rows"])
+
+
+def _contest(number: int, terms: Terms, n_test: int, device: str) -> list[dict]:
+    load = cache(lambda seed: study.load_pair(seed).to(device))
+    pair = SEEDS[number % len(SEEDS)]
+    rep = Repetition(number, (pair,), load, terms, n_test)
+    return mechanisms.contest(rep)
+
+
+def run_contest(
+    splits: Sequence[int],
     *,
-    settings: Settings = study.SETTINGS,
+    terms: Terms,
     n_test: int = 20,
-    joint: bool = True,
     jobs: int = 2,
     device: str = "cpu",
-) -> list[Split]:
-    """`study.run` on several splits with the shipped pair, in separate processes.
+) -> pd.DataFrame:
+    """Rows of `mechanisms.contest` on several splits, in separate processes.
 
-    On a GPU one after the other, in this process. Without `joint` the accuracies of
-    joint training are those that `tools/studies/study_pairs.py` recorded for these
-    splits. Each test set has `n_test` images of each class.
+    Split s has the shipped pair s modulo their number. On a GPU one after the other, in
+    this process. Each test set has `n_test` pictures of each class.
     """
-    parts = ("phases", "joint") if joint else ("phases",)  # the longest first
-    shared = (rates, settings, n_test, device)
-    runs = ((*each, *shared) for each in product(parts, seeds))
-    found = in_processes(_part, runs, jobs=jobs, device=device)
-    splits = found[: len(seeds)]
-    for split, logits in zip(splits, found[len(seeds) :]):
-        split.logits |= logits
-    for split, seed in zip(splits, () if joint else seeds):
-        split.recorded = recorded_joint(seed)
-    return splits
+    runs = [(number, terms, n_test, device) for number in splits]
+    found = in_processes(_contest, runs, jobs=jobs, device=device)
+    return pd.DataFrame(list(chain.from_iterable(found)))
 
 
-def recorded_joint(seed: int) -> dict[str, dict[str, float]]:
-    """Recorded accuracies by part of jointly trained methods, for the shipped pair."""
-    rows = recorded_pairs()
-    mine = (rows["pair"] == 0) & (rows["split"] == seed)
-    mine &= rows["method"].str.endswith(", joint")
-    if not mine.any():
-        raise ValueError(f"seed is {seed}: expected a recorded split of pair 0")
-    return rows[mine].set_index("method")[list(PARTS)].to_dict("index")
-
-
-def accuracies(splits: Sequence[Split], method: str) -> dict[str, np.ndarray]:
-    """One accuracy a split, for each of `PARTS`; "unseen" is the unseen face."""
-    found = [
-        split.recorded[method]
-        if method in split.recorded
-        else split.accuracy(method)
-        | {"unseen": split.accuracy(method, "test_unseen")["all"]}
-        for split in splits
-    ]
-    return {part: np.array([f[part] for f in found]) for part in PARTS}
+def values(rows: pd.DataFrame, member: Member, part: str = "all") -> pd.Series:
+    """Accuracy of a method in a part, one a split; a ValueError if there is none."""
+    kind, method = member
+    mine = rows[(rows["kind"] == kind) & (rows["method"] == method)]
+    if mine.empty:
+        raise ValueError(f"member is {member}: expected one of the rows")
+    return mine.set_index("split")[part]
 
 
 def gain(
-    splits: Sequence[Split], method: str, other: str, part: str = "all"
+    rows: pd.DataFrame,
+    member: Member,
+    other: Member,
+    part: str = "all",
+    *,
+    by_pair: bool = False,
 ) -> Estimate:
-    """Paired difference of accuracy between two methods, over splits."""
-    a, b = (accuracies(splits, name)[part] for name in (method, other))
-    return estimate(a - b)
+    """Paired difference between two methods, over the splits that have both.
 
-
-def table(splits: Sequence[Split], methods: Sequence[str]) -> pd.DataFrame:
-    """Accuracy in per cent, mean and standard error over splits; one row a method."""
-    rows = {}
-    for method in methods:
-        found = accuracies(splits, method)
-        rows[method] = {part: _text(100 * found[part]) for part in PARTS}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _text(values: np.ndarray) -> str:
-    e = estimate(values)
-    return f"{e.mean:.1f} ± {e.stderr:.1f}"
-
-
-def recorded_pairs() -> pd.DataFrame:
-    """Accuracies with experts of other pretraining seeds: columns pair, split, method
-    and `PARTS`, as `tools/studies/study_pairs.py` recorded them."""
-    path = book_dir() / "results" / "experts" / "pairs.json"
-    return pd.DataFrame(json.loads(path.read_text("utf-8"))["rows"])
-
-
-def recorded_choices(what: str) -> pd.DataFrame:
-    """Validation accuracy in per cent by expert, from `tools/studies/study_choices.py`.
-
-    `what` is "adapter width", after phase 1, or "rate", of full fine-tuning.
+    With `by_pair` over pairs of pretrained experts, each the mean of its splits.
     """
-    path = book_dir() / "results" / "experts" / "validation.json"
-    found = pd.DataFrame(json.loads(path.read_text("utf-8"))[what]).T
-    return (100 * found).round(1).rename(columns=float).rename_axis(columns=what)
+    change = values(rows, member, part) - values(rows, other, part)
+    change = change.dropna()
+    if by_pair:
+        pairs = rows.drop_duplicates("split").set_index("split")["pair"]
+        change = change.groupby(pairs).mean()
+    return estimate(change.to_numpy())
 
 
-def pair_gains(other: Sequence[tuple[str, str]], part: str = "all") -> pd.DataFrame:
-    """Paired differences of recorded accuracies, in points; one column a pair.
+def gains(
+    rows: pd.DataFrame,
+    contrasts: Mapping[str, tuple[Member, Member]],
+    parts: Sequence[str] = ("all", "few"),
+) -> pd.DataFrame:
+    """Paired differences in points: mean ± half of the 95 % interval.
 
-    `other` has pairs of methods: the first less the second.
+    Over splits for each of `parts`; the last column has that of the first part over
+    pairs of pretrained experts.
     """
-    rows = recorded_pairs().set_index(["pair", "split", "method"])[part].unstack()
     found = {}
-    for a, b in other:
-        change = 100 * (rows[a] - rows[b])
-        found[f"{a} − {b}"] = {
-            f"pair {pair}": _signed(values.to_numpy())
-            for pair, values in change.groupby("pair")
-        }
+    for name, (member, other) in contrasts.items():
+        row = {part: _signed(gain(rows, member, other, part)) for part in parts}
+        if rows["pair"].nunique() > 1:
+            e = gain(rows, member, other, parts[0], by_pair=True)
+            row[f"{parts[0]}, over pairs"] = _signed(e)
+        found[name] = row | {"splits": gain(rows, member, other).n}
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def pair_mixture_gains() -> dict[int, np.ndarray]:
-    """Mean of logits after phase 2 less the better expert, a value a split, by pair."""
-    rows = recorded_pairs().set_index(["pair", "split", "method"])["all"].unstack()
-    best = rows[[f"{kind}, phase 2" for kind in KINDS]].max(axis=1)
-    change = rows["mean of logits, phase 2"] - best
-    return {pair: found.to_numpy() for pair, found in change.groupby("pair")}
+def _signed(e: Estimate) -> str:
+    return f"{100 * e.mean:+.1f} ± {100 * e.half:.1f}"
 
 
-def _signed(values: np.ndarray) -> str:
-    e = estimate(values)
-    return f"{e.mean:+.1f} ± {e.stderr:.1f}"
+def table(
+    rows: pd.DataFrame,
+    kinds: Sequence[str],
+    methods: Sequence[str],
+    parts: Sequence[str] = PARTS,
+) -> pd.DataFrame:
+    """Accuracy in per cent, mean ± half of the 95 % interval over splits."""
+    found = {}
+    for kind in kinds:
+        for method in methods:
+            of = {part: values(rows, (kind, method), part) for part in parts}
+            found[kind, method] = {part: _text(v.to_numpy()) for part, v in of.items()}
+    return pd.DataFrame.from_dict(found, orient="index")
 
 
-def right(split: Split, of: str = "phase 2", on: str = "test") -> Tensor:
-    """Which expert is right on which image, bool ``[2, n]``."""
-    labels = getattr(split.task, on).labels
-    return torch.stack(
-        [split.logits[f"{kind}, {of}"][on].argmax(-1) == labels for kind in KINDS]
-    )
+def _text(found: np.ndarray) -> str:
+    e = estimate(100 * found)
+    return f"{e.mean:.1f} ± {e.half:.1f}"
 
 
-def either_right(splits: Sequence[Split], of: str = "phase 2") -> Estimate:
-    """Share of test images on which at least one expert is right."""
-    found = [right(split, of).any(0).double().mean().item() for split in splits]
-    return estimate(np.array(found))
+def by_kind(
+    rows: pd.DataFrame,
+    method: str,
+    other: str,
+    part: str = "all",
+    *,
+    kinds: Sequence[str] = KINDS,
+) -> dict[str, Estimate]:
+    """`gain` of one method over another for each kind of expert."""
+    return {kind: gain(rows, (kind, method), (kind, other), part) for kind in kinds}
 
 
-def weight_auc(split: Split, inputs: str = "summary") -> float:
-    """How well the weight of the visual expert tells that it alone is right.
+def rate_table() -> pd.DataFrame:
+    """Validation accuracy in per cent by way of training and rate."""
+    rows = pd.DataFrame(choices()["rates"])
+    found = rows.groupby(["way", "rate"])["accuracy"].mean()
+    return (100 * found).round(1).to_frame("validation accuracy, %").T
 
-    Area under the ROC curve over test images with exactly one expert right; 1/2 is
-    chance.
+
+def steps() -> pd.DataFrame:
+    """Validation accuracy by kind, way of training and steps, at the chosen rates."""
+    return pd.DataFrame(choices()["steps"])
+
+
+def contrasts(
+    kinds: Sequence[str] = KINDS, of: Mapping[str, tuple[str, str]] | None = None
+) -> dict[str, tuple[Member, Member]]:
+    """Pairs of methods for `gains`, for each kind; by default those of `TUNING`."""
+    return {
+        f"{kind}: {name}": ((kind, a), (kind, b))
+        for kind in kinds
+        for name, (a, b) in (of or TUNING).items()
+    }
+
+
+def heads_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """`gains` of losses and of starts of the head."""
+    pairs = {name: ((k, a), (k, b)) for name, (k, a, b) in HEADS.items()}
+    return gains(rows, pairs)
+
+
+def over_members(rows: pd.DataFrame, mixture: str) -> pd.Series:
+    """What a mixture of two gains over the mean accuracy of its members, by split."""
+    one, other = (values(rows, ("member", m)) for m in MEMBERS[mixture])
+    return values(rows, ("mixture", mixture)) - (one + other) / 2
+
+
+def two_kinds(rows: pd.DataFrame) -> Estimate:
+    """Gain of two kinds of experts less that of two of one kind, over splits."""
+    alike = over_members(rows, "two visual") + over_members(rows, "two language")
+    return estimate((over_members(rows, "two kinds") - alike / 2).to_numpy())
+
+
+def mixture_gains(
+    rows: pd.DataFrame, way: str = "phase 1", part: str = "all"
+) -> dict[str, Estimate]:
+    """Mean of both experts' logits less each expert."""
+    mean = ("mixture", f"mean, {way}")
+    return {kind: gain(rows, mean, (kind, way), part) for kind in KINDS}
+
+
+def over_the_better(rows: pd.DataFrame, way: str = "phase 1") -> pd.Series:
+    """Mean of both experts' logits less the better expert, by split."""
+    both = pd.concat([values(rows, (kind, way)) for kind in KINDS], axis=1)
+    return values(rows, ("mixture", f"mean, {way}")) - both.max(axis=1)
+
+
+def scorer_gains(
+    rows: pd.DataFrame, source: str = "training", part: str = "all"
+) -> dict[str, Estimate]:
+    """Scorers less the plain mean, by what they read."""
+    names = {inputs: ("mixture", f"scorer, {inputs}, {source}") for inputs in INPUTS}
+    return {inputs: gain(rows, name, MEAN, part) for inputs, name in names.items()}
+
+
+def weight_area(rows: pd.DataFrame, scorer: str = "summary, training") -> Estimate:
+    """Area of a scorer's weight, see `mixing.weight_auc`, over splits."""
+    return estimate(values(rows, ("mixture", f"scorer, {scorer}"), "auc").to_numpy())
+
+
+def member_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of mixtures, and what they gain over members and over the mean of two.
+
+    In points, mean ± half of the 95 % interval over splits.
     """
-    visual, language = right(split)
-    one = visual != language
-    return roc_auc_score(visual[one].numpy(), split.weights[inputs][one, 0].numpy())
+    mean, found = values(rows, MEAN), {}
+    extra = ["with a poor third", "all candidates", "forward selection"]
+    extra += [name for name in rows["method"].unique() if name.startswith("language t")]
+    there = set(rows["method"])
+    for name in [name for name in MEMBERS if name in there] + extra:
+        accuracy = values(rows, ("mixture", name))
+        change = (accuracy - mean).dropna().to_numpy()
+        row = {"accuracy, %": _text(accuracy.to_numpy())}
+        gain = over_members(rows, name) if name in MEMBERS else None
+        row["over its members"] = "" if gain is None else _signed(estimate(gain))
+        row["over the mean of two kinds"] = _signed(estimate(change))
+        found[name] = row
+    return pd.DataFrame.from_dict(found, orient="index")
 
 
-def leak(splits: Sequence[Split]) -> pd.DataFrame:
-    """Accuracy of the finished experts on training and on test images, in per cent."""
-    rows = {}
+def leak_gap(rows: pd.DataFrame) -> Estimate:
+    """Training less test accuracy in rare classes, less the same in all others."""
+    mine = rows[rows["method"] == "leak"]
+    few, other = (mine[f"train {p}"] - mine[f"test {p}"] for p in ("few", "other"))
+    return estimate((few - other).to_numpy())
+
+
+def scorer_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scorers less the plain mean in points, and the area of the weight."""
+    found = {}
+    for inputs in INPUTS:
+        for source in SOURCES:
+            member = ("mixture", f"scorer, {inputs}, {source}")
+            row = {p: _signed(gain(rows, member, MEAN, p)) for p in ("all", "few")}
+            area = values(rows, member, "auc").mean()
+            row["area of the weight"] = "" if np.isnan(area) else f"{area:.2f}"
+            found[inputs, source] = row
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
+def cost_table(rows: pd.DataFrame, pair: Pair, task: Task) -> pd.DataFrame:
+    """What a way of training costs, and its accuracy in per cent, means over splits.
+
+    Trained parameters with the head; CPU seconds of training; megabytes that one
+    step of 128 images keeps for gradients, measured here with a pair on a task; passes
+    of a backbone for an image at inference. A mean has those of both experts, the
+    larger memory of the two.
+    """
+    found = {}
     for kind in KINDS:
-        for name, few in (("rare classes", True), ("all others", False)):
+        bench = Bench(pair, kind, task, 0, Terms(steps=1, views=1))
+        head = bench.start().head.weight.numel()
+        for way, make in COSTS.items():
+            mine = rows[(rows["kind"] == kind) & (rows["method"] == way)]
+            found[f"{kind}, {way}"] = {
+                "trained": mine["trained"].mean() + head,
+                "CPU s": mine["seconds"].mean(),
+                "MB a step": saved_for_backward(make, bench) / 1e6,
+                "passes": 2 if way == "phase 2" else 1,
+            } | _percent(mine)
+    for way in ("probe", "phase 1", "full"):
+        both = pd.DataFrame([found[f"{kind}, {way}"] for kind in KINDS])
+        mine = rows[(rows["kind"] == "mixture") & (rows["method"] == f"mean, {way}")]
+        row = both.sum().to_dict() | {"MB a step": both["MB a step"].max()}
+        found[f"mean, {way}"] = row | _percent(mine)
+    table = pd.DataFrame.from_dict(found, orient="index")
+    return table.round({"trained": 0, "CPU s": 1, "MB a step": 1, "all": 1, "few": 1})
+
+
+def _percent(rows: pd.DataFrame) -> dict[str, float]:
+    return {part: 100 * rows[part].mean() for part in ("all", "few")}
+
+
+def broken_table(rows: pd.DataFrame, ways: Sequence[str]) -> pd.DataFrame:
+    """Accuracy in per cent with few labels (all classes), and with wrong ones (few)."""
+    found = {}
+    for kind in KINDS:
+        for way in ways:
             row = {}
-            for on in ("train", "test"):
-                values = []
-                for split in splits:
-                    labels = getattr(split.task, on).labels
-                    chosen = split.task.few[labels] == few
-                    hit = right(split, on=on)[KINDS.index(kind)][chosen]
-                    values.append(100 * hit.double().mean().item())
-                row[on] = _text(np.array(values))
-            rows[f"{kind}, {name}"] = row
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def leak_gap(splits: Sequence[Split]) -> Estimate:
-    """Training less test accuracy: in rare classes less in all others, both experts."""
-    found = []
-    for split in splits:
-        gaps = {}
-        for few in (True, False):
-            means = []
-            for on in ("train", "test"):
-                labels = getattr(split.task, on).labels
-                chosen = split.task.few[labels] == few
-                means.append(right(split, on=on)[:, chosen].double().mean().item())
-            gaps[few] = means[0] - means[1]
-        found.append(gaps[True] - gaps[False])
-    return estimate(np.array(found))
-
-
-def scaled_mean(split: Split, factor: float, of: str = "phase 2") -> Tensor:
-    """Mean of test logits after those of the language expert were multiplied."""
-    both = [split.logits[f"{kind}, {of}"]["test"] for kind in KINDS]
-    return mean_logits(torch.stack([both[0], factor * both[1]]))
+            for what, part in (
+                *((f"{shots} a class", "all") for shots in SHOTS),
+                ("mislabelled", "few"),
+            ):
+                row[what] = _text(
+                    values(rows, (kind, f"{way}, {what}"), part).to_numpy()
+                )
+            row["labels right"] = _text(values(rows, (kind, way), "few").to_numpy())
+            found[f"{kind}, {way}"] = row
+    return pd.DataFrame.from_dict(found, orient="index")

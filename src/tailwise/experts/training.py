@@ -15,6 +15,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]  # images -> images
 Progress = Callable[[int, float], None]  # steps done, loss of the last
 Feed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 SCHEDULES = ("onecycle", "cosine")
+LOSSES = ("agcl", "adjusted")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Settings:
     weight_decay: float = 0.01
     schedule: str = "onecycle"  # or "cosine", which starts at lr
     tau: float = 1.0  # of logit adjustment; 0 is cross-entropy
-    # Dual sampling: phase 2 and joint training
+    # Phase 2 and joint training
+    loss: str = "agcl"  # or "adjusted": logit adjustment by each sampler's own counts
+    dual: bool = True  # LPT: two samplers; else the instance-balanced one alone
     per_class: int = 4  # LPT: samples of a class in a row
     instance_weight: float = 0.5  # LPT: of the instance-balanced loss; falls to 0
     key_weight: float = 0.5  # LPT: of the cosines between queries and keys
@@ -49,6 +52,8 @@ class Settings:
         if self.schedule not in SCHEDULES:
             given = f"schedule is {self.schedule!r}"
             raise ValueError(f"{given}: expected one of {', '.join(SCHEDULES)}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss is {self.loss!r}: expected {' or '.join(LOSSES)}")
 
 
 DEFAULTS = Settings()

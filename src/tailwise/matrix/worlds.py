@@ -200,7 +200,7 @@ def hard_examples(P: Profile, seeds: Sequence[int]) -> World:
 
 @torch.no_grad()
 def long_tail(P: Profile, seeds: Sequence[int]) -> World:
-    """Sixty letters, a few of them frequent; features of two pretrained experts."""
+    """Sixty crowded letters, a few frequent; features of two pretrained experts."""
     n_max, ratio, n_test = P.pick(
         smoke=(6, 3, 4), laptop=(30, 15, 15), full=(200, 100, 20)
     )
@@ -208,7 +208,8 @@ def long_tail(P: Profile, seeds: Sequence[int]) -> World:
     experts = [expert.to(P.device) for expert in experts]
     splits = []
     for seed in seeds:
-        task = glyphs.draw(seed, n_max=n_max, imbalance_ratio=ratio, n_test=n_test)
+        sizes = dict(n_max=n_max, imbalance_ratio=ratio, n_test=n_test)
+        task = glyphs.draw(seed, crowd=True, **sizes)
         order = task.counts.argsort(descending=True)
         band = torch.empty_like(order)
         band[order] = torch.arange(len(order)) * len(BANDS) // len(order)

@@ -10,6 +10,7 @@ from tailwise.models.vit import GlyphViT, NameEncoder
 
 EXPERTS = assets.ASSETS / "experts"
 KINDS = ("visual", "language")
+SEEDS = range(1)  # of the pretraining runs that ship
 
 
 def file_name(kind: str, seed: int) -> str:
@@ -26,7 +27,7 @@ def load(
     ----------
     kind : {"visual", "language"}
     seed : int
-        Of the pretraining; the package ships seed 0.
+        Of the pretraining; the package ships `SEEDS`.
     folder : Path
         Where the files and their checksums are.
 
