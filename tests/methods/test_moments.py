@@ -72,8 +72,13 @@ def test_a_whole_weight_is_so_many_copies(rule):
 
 def test_weights_of_samples_must_not_be_negative():
     X, member = problem(2)
-    with pytest.raises(ValueError, match="[Nn]egative"):
-        WeightedHead().fit(X, member, sample_weight=-np.ones(len(X)))
+    for weights, says in (
+        (-np.ones(len(X)), "holds -1.0: expected ≥ 0"),
+        (np.ones(3), r"shape \(3,\): expected \(300,\)"),
+        (np.full(len(X), np.nan), "sample_weight contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            WeightedHead().fit(X, member, sample_weight=weights)
 
 
 def test_half_precision_and_memory_maps_are_features(tmp_path):

@@ -12,11 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from tailwise.arrays import from_torch
@@ -275,9 +271,7 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                from_torch(sample_weight), X, dtype=np.float64, ensure_non_negative=True
-            )
+            sample_weight = self._checked_weights(sample_weight, len(y))
             y = y[kept := sample_weight > 0]
             X, sample_weight = X[kept], sample_weight[kept]
         classes, member = np.unique(y, return_inverse=True)
@@ -300,6 +294,21 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
             moments, self.class_weight_, float(self.ridge)
         )
         return self
+
+    def _checked_weights(self, sample_weight, n: int) -> np.ndarray:
+        weights = check_array(
+            from_torch(sample_weight),
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="sample_weight",
+        )
+        if weights.shape != (n,):
+            raise ValueError(
+                f"sample_weight has shape {weights.shape}: expected ({n},)"
+            )
+        if (weights < 0).any():
+            raise ValueError(f"sample_weight holds {weights.min()}: expected ≥ 0")
+        return weights
 
     def _check_parameters(self, n_classes: int) -> None:
         if isinstance(self.ratio, str):

@@ -10,9 +10,9 @@ from tailwise.own.raw import Raw
 
 CHUNK = 2**16
 ULP = 2.0**-23  # of float32, relative
-# A column is coarse where rounding to float32 moves it by more than about a percent of
-# its spread, and constant where its spread is a few of these steps.
-COARSE, CONSTANT = 30, 4
+# In steps of float32, the spread below which a column needs float64, below which it is
+# nearly constant if most of its values are equal, and below which it is in any case.
+COARSE, FLAT, CONSTANT = 2000, 30, 4
 IDENTIFIER = re.compile(
     r"(^|[\W_])(id|ids|idx|index|uuid|guid|nr|patient|subject|serial|unnamed)(\d*$|[\W_])"
     r"|[a-z]I[Dd]$",
@@ -42,20 +42,21 @@ def clean(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]
             left[k] += "several rows come from, name it as the unit"
     step = np.maximum(abs(low), abs(high)) * ULP
     wide = X.dtype.kind == "f" and X.dtype.itemsize > 4 or X.dtype.kind in "iu"
-    precise = []
+    exact, precise = False, []
     for k in np.flatnonzero((low < high) & (sd < COARSE * step)):
         if k in left:
             continue
         values, counts = np.unique(np.asarray(X[:, k], np.float64), return_counts=True)
-        few = counts.max() >= 0.9 * len(X)
+        few = counts.max() >= 0.9 * len(X) and sd[k] < FLAT * step[k]
         if few or (sd[k] < CONSTANT * step[k] and not (wide and len(values) > 10)):
             left[k] = (
                 f"is nearly constant ({values[counts.argmax()]:g} in "
                 f"{counts.max():,} of {len(X):,} rows, the rest within "
                 f"{high[k] - low[k]:.1g}) and is not used as a feature"
             )
-        elif wide:
-            precise.append(columns[k])
+        else:
+            exact = True
+            precise += [columns[k]] if wide else []
     if raw.asked:  # somebody named these columns, so they are kept
         left = {
             k: why.replace("is not used as", "was asked for as")
@@ -65,9 +66,8 @@ def clean(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]
         warnings.warn(f"column {columns[k]!r} {why}", stacklevel=4)
     for name in precise:
         warnings.warn(
-            f"column {name!r} needs float64 (f8): float32 (f4) would round it to a few "
-            "values, so all features stay float64; subtract a constant from the column "
-            "if you can",
+            f"column {name!r} needs float64 (f8): float32 (f4) would lose its digits, "
+            "so all features stay float64; subtract a constant from it if you can",
             stacklevel=4,
         )
     kept = [k for k in range(X.shape[1]) if raw.asked or k not in left]
@@ -77,7 +77,7 @@ def clean(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]
         )
     if len(kept) < X.shape[1]:
         X = X[:, kept]
-    kind = np.float64 if precise else np.float32
+    kind = np.float64 if exact else np.float32
     return X.astype(kind, copy=False), tuple(columns[k] for k in kept)
 
 
