@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 from tiny_features import GROUPS, N, X, Y
 
 from tailwise.own import features
@@ -152,3 +153,21 @@ def test_independent_rows_do_not_repeat(d):
         reported += features.repeats.near_repeats(noise)[0] > 0
     # One in a hundred is expected; three of twenty come with a chance of 0.1 percent.
     assert reported <= 2
+
+
+def test_a_column_vector_of_labels_is_labels():
+    expected = features.from_arrays(X, Y, GROUPS)
+    found = features.from_arrays(X, Y[:, None], GROUPS[:, None])
+    np.testing.assert_array_equal(found.y, expected.y)
+    np.testing.assert_array_equal(found.groups, expected.groups)
+    with pytest.raises(ValueError, match=r"label has shape \(260, 2\)"):
+        features.from_arrays(X, np.stack([Y, Y], 1))
+    several = features.from_arrays(X, Y, np.stack([GROUPS, Y], 1))
+    assert several.group_names[0] == "day, crack"
+    kinds = pd.Series(Y).astype("category")
+    np.testing.assert_array_equal(features.from_arrays(X, kinds).y, expected.y)
+
+
+def test_a_sparse_matrix_says_what_to_do():
+    with pytest.raises(ValueError, match="sparse matrix: give X.toarray"):
+        features.from_arrays(sparse.csr_matrix(X), Y)

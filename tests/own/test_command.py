@@ -78,6 +78,23 @@ def test_notes_and_progress_go_to_the_error_stream(scans, tmp_path, capsys):
     assert shown.out.splitlines()[-1] == f"Open {tmp_path / 'a' / 'report.html'}"
 
 
+def test_words_of_a_setting_need_no_quotes():
+    words = [
+        "pilot",
+        "a.csv",
+        "--tails",
+        "leave-out",
+        "--group",
+        "a",
+        "b",
+        "--out",
+        "o",
+    ]
+    settings = command.settings_of(command.parser().parse_args(words))
+    assert (settings.tails, settings.group) == ("leave out", ["a", "b"])
+    assert settings.objective == "balanced"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

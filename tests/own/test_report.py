@@ -24,3 +24,13 @@ def test_a_combination_that_never_occurs_is_named():
     assert "Never together: crack in night." in said
     full = report(features.from_arrays(X, Y, GROUPS)).sentences
     assert "Never together" not in " ".join(full)
+
+
+def test_units_are_what_a_report_counts():
+    unit = np.arange(N) // 4
+    said = report(features.from_arrays(X, Y, units=unit)).sentences
+    assert "One split tests 3 units of class 'crack'" in said[1]
+    assert "65 units of 4 rows each" in " ".join(said)
+    unit[:4] = [900, 901, 901, 901]
+    again = report(features.from_arrays(X, Y, units=unit)).sentences
+    assert "66 units of 1 to 4 rows" in " ".join(again)

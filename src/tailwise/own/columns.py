@@ -93,8 +93,10 @@ def _survey(X: np.ndarray, columns, raw: Raw) -> tuple[np.ndarray, ...]:
         if not good.all():
             row, column = np.argwhere(~good)[0]
             more = f", and {m - 1:,} more do" if (m := int((~good).sum())) > 1 else ""
+            with np.errstate(over="ignore"):
+                value = np.float32(part[row, column])
             raise ValueError(
-                f"column {columns[column]!r} holds {np.float32(part[row, column])} in "
+                f"column {columns[column]!r} holds {value} in "
                 f"{raw.at(start + row)}{more}: fill in numbers or delete the rows"
             )
         low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))

@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     names.add_argument(
         "--tails",
-        choices=TAILS,
+        choices=[name.replace(" ", "-") for name in TAILS],
         default="refuse",
         help="classes of fewer than ten samples (default: refuse)",
     )
@@ -164,7 +164,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
         group=group[0] if group and len(group) == 1 else group,
         unit=given.unit,
         split=given.split,
-        tails=given.tails,
+        tails=given.tails.replace("-", " "),
         objective=objective,
         smallest_effect=given.smallest_effect,
         accept=given.accept,
@@ -184,7 +184,7 @@ def progress(done: int, of: int, *, start: float, stream) -> None:
     """Rewrite one line on a terminal, with the time that is left."""
     left = (time.monotonic() - start) / done * (of - done)
     end = "\r" if stream.isatty() and done < of else "\n"
-    if stream.isatty() or done in (1, of):
+    if stream.isatty() or done == 1 or done * 4 % of < 4:  # else every quarter
         text = f"{done} of {of} splits, about {left:.0f} s left"
         stream.write(f"{text:<50}{end}")
         stream.flush()

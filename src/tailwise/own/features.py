@@ -192,6 +192,8 @@ def from_arrays(
     >>> data.classes.tolist(), data.y.tolist()
     (['crack', 'ok'], [1, 1, 0])
     """
+    if hasattr(X, "toarray"):
+        raise ValueError("features are a sparse matrix: give X.toarray()")
     columns = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else ()
     given = (as_array(v) if v is not None else None for v in (groups, units, split))
     groups, units, split = given

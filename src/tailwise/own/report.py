@@ -136,10 +136,13 @@ def _units(data: Features) -> list[str]:
     cell, names = data.cells()
     per_cell = units.per_cell(cell, data.units)
     rarest = names[per_cell.argmin()]
+    each = f"{rows.min():,} to {rows.max():,} rows"
+    if rows.min() == rows.max():
+        each = f"{rows.max():,} rows each"
     return [
-        f"The rows come from {len(rows):,} units of {rows.min():,} to "
-        f"{rows.max():,} rows, none of which is on two sides of a split; intervals "
-        f"count units, and {rarest!r} occurs in {per_cell.min():,}."
+        f"The rows come from {len(rows):,} units of {each}, none of which is on two "
+        f"sides of a split; intervals count units, and {rarest!r} occurs in "
+        f"{per_cell.min():,}."
     ]
 
 

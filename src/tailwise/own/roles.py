@@ -40,7 +40,9 @@ def coded(what: str, values: ArrayLike, raw: Raw) -> tuple[np.ndarray, np.ndarra
 def names_of(what: str, values: ArrayLike, raw: Raw) -> np.ndarray:
     """Labels as names without spaces around them, or as whole numbers."""
     values = as_array(values)
-    if values.ndim == 2:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 2 and what == "group":
         values = _joined(what, values, raw)
     if values.shape != (len(raw.X),):
         raise ValueError(
