@@ -174,7 +174,10 @@ def row(minority, majority, n=180, prior=0.2, rare="shirt"):
         rule: {"ridge": 1.0, "minority": a, "majority": b}
         for rule, a, b in zip(reports.RULES, minority, majority)
     }
-    ridges = {"1": {"equal": [None, None], "sweep": [[0.2, 0.6], [0.9, 0.5]]}}
+    ridges = {
+        ridge: {"equal": [ratio, 0.1], "sweep": [[0.2, 0.6], [0.9, 0.5]]}
+        for ridge, ratio in (("10", None), ("100", 5.2), ("1000", 4.1))
+    }
     named = {"rare": rare, "common": "coat", "prior": prior, "n": n, "grid": [1.0, 4.0]}
     return named | {"rules": rules, "ridges": ridges}
 
@@ -187,13 +190,27 @@ def test_gains_are_paired_over_samples():
     e = reports.wide_gain(made, "PCA 99 %", "priors")
     assert (e.mean, e.n) == (pytest.approx((0.1 + 0.1) / 2), 2)
     table = reports.backbone_table([made]).iloc[0]
-    assert table["balances at"] == "none"
+    assert table["ratio, ridge 10"] == "none"
+    assert table["ratio, ridge 100"] == "5.2"
     assert table["unweighted"] == "80.0"
     assert table["effective dof"] == "30.0"
     assert table["one downsample"] == "–"
-    claims = reports.backbone_claims([made, row(minority, majority, n=400)][:1])
-    assert list(claims["ch1.backbone_priors"]) == ["shirt, 20 %"]
-    assert claims["ch1.backbone_shift"] == {}  # of a rule that is not there
+
+
+def test_claims_are_of_one_number_of_samples():
+    every = [[0.5, 0.6]] * 7
+    rows = [
+        row(every, every),
+        row(every, every, n=400),
+        row(every, every, prior=0.09),
+        row(every, every, prior=0.05, rare="dress"),
+    ]
+    rows[0]["rules"].pop("PCA 99 %")  # nowhere defined
+    found = reports.backbone_claims(rows)
+    assert all(list(parts) == ["shirt, 20 %", "dress, 5 %"] for parts in found.values())
+    exists = found["ch1.backbone_pca_exists"]
+    assert [e.mean for e in exists.values()] == [0, 1]
+    assert found["ch1.backbone_shift"]["dress, 5 %"].mean == 0
 
 
 def test_misses_are_logs_of_the_ratio_that_balances():
@@ -208,6 +225,7 @@ def test_misses_are_logs_of_the_ratio_that_balances():
     assert missed["x"].tolist() == pytest.approx([0, math.log(2)])
     table = reports.dimension_table(rows)
     assert table.loc["all", "networks"] == 2
+    assert table.loc[16, "balances at"] == 4
     assert table.loc[16, "x"] == pytest.approx(math.log(2) / 2, abs=0.01)
 
 

@@ -15,7 +15,7 @@ def rng(seed=0):
 def pair() -> FrozenPair:
     """A skewed minority that spreads half as far as the majority."""
     g, d = rng(1), 5
-    scale = torch.linspace(1, 2, d).double()
+    scale = torch.tensor([2.0, 1.0, 1.5, 1.2, 1.8]).double()
 
     def minority(m):
         skewed = torch.rand(m, d, generator=g).double().log().neg() - 1  # exponential

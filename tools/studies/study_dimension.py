@@ -41,7 +41,7 @@ def one(names: tuple[str, str], width: int, seed: int) -> dict:
     )
     g = torch.Generator().manual_seed(profiles.reseeded(seed))
     samples = networks.resample(pair, N, SAMPLES, prior=PRIOR, generator=g)
-    ratios = torch.logspace(0.3, 1.3, 8, dtype=torch.float64)
+    ratios = torch.logspace(0.3, 2, 10, dtype=torch.float64)
     equal = study.equal_accuracy_ratio(tested)
     row = {"rare": names[0], "width": width, "seed": seed}
     row |= {"equal": equal.mean, "stderr": equal.stderr}

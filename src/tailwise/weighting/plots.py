@@ -232,5 +232,6 @@ def wide_sweeps(axes: list[Axes], rows: list[dict], n: int = 180) -> list[Axes]:
         ax.set_title(f"{row['rare']} / {row['common']}")
         ratio_axis(ax, (1, 4, 20, 100, 1000))
     axes[0].set(ylabel="smaller class accuracy", ylim=(0.3, 1))
-    axes[1].legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    lines = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(*lines, fontsize=8.5, ncols=3, loc="outside lower center")
     return axes

@@ -100,41 +100,43 @@ def wide_gain(row: dict, rule: str, other: str) -> Estimate:
 
 
 CONTESTS = {
-    "ch1.backbone_priors": ("PCA 99 %", "priors"),
-    "ch1.backbone_downsampling": ("PCA 99 %", "one downsample"),
-    "ch1.backbone_shift": ("threshold shift", "PCA 99 %"),
+    "ch1.backbone_priors": ("effective dof", "priors"),
+    "ch1.backbone_downsampling": ("effective dof", "one downsample"),
+    "ch1.backbone_shift": ("threshold shift", "effective dof"),
 }
+BALANCED_AT = ("10", "100", "1000")  # ridges whose balancing ratio the table shows
 
 
 def backbone_claims(rows: list[dict], n: int = 180) -> dict[str, dict[str, Estimate]]:
     """Gains by claim and pair, at one number of samples and shares of 20 and 5 %.
 
-    A pair on which a rule is not defined is left out.
+    And the share of samples on which the rule with PCA's dimension exists.
     """
     shown = [row for row in rows if row["n"] == n and row["prior"] in (0.2, 0.05)]
-    return {
-        claim: {
-            label(row): wide_gain(row, *both)
-            for row in shown
-            if set(both) <= row["rules"].keys()
-        }
+    found = {
+        claim: {label(row): wide_gain(row, *both) for row in shown}
         for claim, both in CONTESTS.items()
     }
+    exists = {label(row): np.isfinite(worst(row, "PCA 99 %")) for row in shown}
+    return {
+        "ch1.backbone_pca_exists": {k: estimate(v) for k, v in exists.items()}
+    } | found
 
 
 def backbone_table(rows: list[dict]) -> pd.DataFrame:
     """Worst-class error of each rule in per cent, and the ratio that balances.
 
-    Each rule has the ridge that validation images chose for it; the ratio is for the
-    ridge of the ratio of priors. "none": no ratio up to 1,000 balances; "–": a rule
-    that is not defined.
+    Each rule has the ridge that validation images chose for it; the ratios are for
+    three ridges. "none": no ratio up to 1,000 balances; "–": a rule that is not
+    defined.
     """
     table = []
     for row in rows:
-        ridge = row["rules"]["priors"]["ridge"]
-        ratio, _ = row["ridges"][f"{ridge:g}"]["equal"]
         entry = {"rare": label(row), "n": row["n"]}
-        entry["balances at"] = "none" if ratio is None else f"{ratio:.1f}"
+        for ridge in BALANCED_AT:
+            ratio, _ = row["ridges"][ridge]["equal"]
+            text = "none" if ratio is None else f"{ratio:.1f}"
+            entry[f"ratio, ridge {ridge}"] = text
         for rule in RULES:
             error = 100 * (1 - worst(row, rule))
             error = error[np.isfinite(error)]
@@ -192,11 +194,16 @@ def dimension_claims(rows: list[dict]) -> dict[str, dict[str, Estimate]]:
 
 
 def dimension_table(rows: list[dict]) -> pd.DataFrame:
-    """Mean miss of each rule by width of the feature layer, and over all."""
+    """Mean miss of each rule by width of the feature layer, and over all.
+
+    And how many networks some ratio balances, with the median of that ratio.
+    """
     missed = dimension_misses(rows)
     table = missed.groupby("width").mean()
     table.loc["all"] = missed.mean()
-    table.insert(0, "networks", [*missed.groupby("width").size(), len(missed)])
+    ratio = pd.DataFrame(rows).dropna(subset="equal").groupby("width")["equal"]
+    table.insert(0, "networks", [*ratio.size(), len(missed)])
+    table.insert(1, "balances at", [*ratio.median(), np.nan])
     return table.round(2)
 
 
