@@ -23,9 +23,9 @@ from tools.book.layout import ROOT
 
 RESULT = ROOT / "book" / "results" / "backbone" / "field.json"
 DEFECTS = (5, 10, 20, 50, 100, 200)
-PILOTS = (5, 10, 20, 50, 200)
+PILOTS = (5, 20, 200)
 DRAWS, AREA_DRAWS = 20, 3
-TUNED = (("local", 150), ("global", 20))
+TUNED = (("local", 100, 2), ("global", 20, 1))  # defects, draws
 
 
 def areas(found: dict) -> list[dict]:
@@ -88,9 +88,9 @@ def tuning() -> list[dict]:
     """Areas before and after fine-tuning the last block."""
     rows, model = [], backbone.load()
     good = field.early_maps("nominal", 400)
-    for kind, n_defects in TUNED:
+    for kind, n_defects, draws in TUNED:
         bad = field.early_maps(kind, 300)
-        for seed in range(2):
+        for seed in range(draws):
             before, after = field.tuned_area(model, good, bad, n_defects, seed)
             row = {"kind": kind, "defects": n_defects, "seed": seed}
             rows.append(row | {"before": round(before, 4), "after": round(after, 4)})
