@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import pytest
 import tiny_chunks
 
 from tailwise.geometry import networks
@@ -10,34 +11,41 @@ from tailwise.training import sources
 from tailwise.training.sources import closure, code_hash, file_of
 
 FILES = {
-    "a/__init__.py": "from a.face import shown",
-    "a/face.py": "def shown():\n    import b.late",
-    "a/other.py": "",
-    "b/__init__.py": "",
-    "b/late.py": "import os.path, torch",
-    "b/early.py": "",
-    "named.py": "from a import other",
-    "offered.py": "from a import shown",
-    "whole.py": "import a, named",
+    "p/__init__.py": "",
+    "p/a/__init__.py": "from p.a.face import shown",
+    "p/a/face.py": "def shown():\n    import p.late",
+    "p/a/other.py": "",
+    "p/late.py": "import os.path, q.r, torch",
+    "p/early.py": "",
+    "p/named.py": "from p.a import other",
+    "p/offered.py": "from p.a import shown",
+    "p/whole.py": "import p.a, p.named",
+    "q/r.py": "",  # beside the package, as torch is where both are installed
 }
 
 
-def names(root: Path, start: str) -> set[str]:
-    found = closure(root / start, root)
-    return {path.relative_to(root).as_posix() for path in found}
-
-
-def test_imports_are_followed_where_they_lead(tmp_path):
+@pytest.fixture
+def package(tmp_path):
     for name, code in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(code)
-    shown = {"a/__init__.py", "a/face.py", "b/late.py"}
-    assert names(tmp_path, "named.py") == {"named.py", "a/other.py"}
-    assert names(tmp_path, "offered.py") == {"offered.py", *shown}
-    assert names(tmp_path, "whole.py") == {
-        *("whole.py", "named.py", "a/other.py"),
-        *shown,
-    }
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [
+        ("named", ["a/other.py"]),
+        ("offered", ["a/__init__.py", "a/face.py", "late.py"]),
+        (
+            "whole",
+            ["a/__init__.py", "a/face.py", "a/other.py", "late.py", "named.py"],
+        ),
+    ],
+)
+def test_imports_are_followed_where_they_lead(package, start, found):
+    paths = closure(package / f"{start}.py", package) - {package / f"{start}.py"}
+    assert sorted(path.relative_to(package).as_posix() for path in paths) == found
 
 
 def test_a_chapters_runs_do_not_depend_on_its_plots():
@@ -46,21 +54,17 @@ def test_a_chapters_runs_do_not_depend_on_its_plots():
     assert "plots.py" not in found
 
 
-def test_a_change_anywhere_below_is_another_hash(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "a")
-    monkeypatch.setattr(closure, "__defaults__", (tmp_path,))
-    (tmp_path / "sums").write_text("1")
-    monkeypatch.setattr(sources, "ASSETS", tmp_path)
+def test_a_change_anywhere_below_is_another_hash(package, monkeypatch):
+    monkeypatch.setattr(sources, "PACKAGE", package)
+    monkeypatch.setattr(closure, "__defaults__", (package,))
+    monkeypatch.setattr(sources, "ASSETS", package)
     hashes = set()
-    for name, code in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(code)
-    steps = [("SHA256SUMS", "x"), ("SHA256SUMS", "y"), ("offered.py", "import a  #")]
-    steps += [("b/late.py", "import os"), ("a/other.py", "not read")]
+    steps = [("SHA256SUMS", "x"), ("SHA256SUMS", "y"), ("offered.py", "import p.a  #")]
+    steps += [("late.py", "import os"), ("a/other.py", "not read")]
     for name, code in steps:
-        (tmp_path / name).write_text(code)
+        (package / name).write_text(code)
         code_hash.cache_clear()
-        hashes.add(code_hash(tmp_path / "offered.py"))
+        hashes.add(code_hash(package / "offered.py"))
     code_hash.cache_clear()
     assert len(hashes) == len(steps) - 1
 

@@ -39,8 +39,8 @@ def code_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def closure(path: Path, root: Path = PACKAGE.parent) -> set[Path]:
-    """A file, and each that it imports from below `root`, on and on.
+def closure(path: Path, package: Path = PACKAGE) -> set[Path]:
+    """A file, and each that it imports from a package, on and on.
 
     A module that is imported by name counts without the ``__init__`` above it, which
     in this package only offers names: another module that it offers does not count.
@@ -50,25 +50,26 @@ def closure(path: Path, root: Path = PACKAGE.parent) -> set[Path]:
     while new:
         if (each := new.pop()) not in found:
             found.add(each)
-            new += _imported(each, root)
+            new += _imported(each, package)
     return found
 
 
-def _imported(path: Path, root: Path) -> list[Path]:
+def _imported(path: Path, package: Path) -> list[Path]:
     names = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    found = [_module(root, name.split(".")) for name in names]
+    ours = [name.split(".") for name in names]
+    found = [_module(package, parts) for parts in ours if parts[0] == package.name]
     return [path for path in found if path]
 
 
-def _module(root: Path, parts: list[str]) -> Path | None:
+def _module(package: Path, parts: list[str]) -> Path | None:
     """The file of the longest beginning of a dotted name that is a module."""
     for size in range(len(parts), 0, -1):
-        folder = root.joinpath(*parts[:size])
+        folder = package.parent.joinpath(*parts[:size])
         for candidate in (folder.with_suffix(".py"), folder / "__init__.py"):
             if candidate.is_file():
                 return candidate
