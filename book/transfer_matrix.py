@@ -79,7 +79,7 @@ reports.worlds_table(record)
 # **Budget.**
 # Full-batch Adam from zero, the same steps and rates for all; features in units of the training data.
 # Each method has three ridges and at most two settings of its own; the shifted threshold has 17 shifts.
-# All heads of a world are one tensor program, and a test shows that it equals a loop.
+# All heads of one world and one seed are one tensor program, and a test shows that it equals a loop.
 #
 # **Choice.**
 # For every seed, the candidate with the best validation result is taken: by the *worst group* where groups are known, by the *mean over classes* elsewhere.
