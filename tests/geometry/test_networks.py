@@ -37,7 +37,7 @@ CONFIGS = {
 }
 # Rounding differs with the sizes of the products; 15 steps in float64 leave 1e-12.
 CLOSE = {"rtol": 0, "atol": 1e-9}
-NAMES = "W H error_w error_h train_accuracy val_logits test_logits diverged".split()
+NAMES = "W H error_w error_h train_recall val_logits test_logits diverged".split()
 
 
 def drawn(seeds=SEEDS, dtype=torch.float64):
@@ -214,12 +214,15 @@ def test_every_member_equals_an_ordinary_loop(recipe, networks, plain):
                 found = getattr(networks, f"{name}_logits")[s, i]
                 torch.testing.assert_close(found, model.head(model.body(x)), **CLOSE)
             h = model.body(task.X[s])
-            right = (model.head(h).argmax(-1) == task.y).double().mean()
+            right = (model.head(h).argmax(-1) == task.y).double()
+            recall = torch.stack([right[task.y == c].mean() for c in range(K)])
             means = torch.stack([h[task.y == c].mean(0) for c in range(K)])
         W, (H, _) = model.head.weight.detach(), centred(means, CONFIGS[label])
         torch.testing.assert_close(networks.W[s, i], W, **CLOSE)
         torch.testing.assert_close(networks.H[s, i], H, **CLOSE)
-        assert networks.train_accuracy[s, i].item() == pytest.approx(right.item())
+        torch.testing.assert_close(networks.train_recall[s, i], recall, **CLOSE)
+        found = networks.train_accuracy[s, i].item()
+        assert found == pytest.approx(right.mean().item())
 
 
 def test_the_ordinary_loop_tells_the_members_apart(networks):
@@ -450,6 +453,25 @@ def test_members_of_a_seed_start_alike(recipe):
         assert torch.equal(a, a[:1].expand_as(a))
         assert torch.equal(b, b[:1].expand_as(b))
         assert (a != b).all()
+
+
+def test_a_warm_start_has_the_shape_of_the_limit(recipe):
+    cold, warm = (
+        training._Program(drawn(), tuple(CONFIGS.values()), replace(recipe, warm=warm))
+        for warm in (False, True)
+    )
+    for W, start, limit in zip(
+        warm.head, cold.head, cold.loss.targets()[0].repeat(2, 1, 1)
+    ):
+        W, start = W.detach().double(), start.detach().double()
+        assert theory.gram_error(W @ W.T, limit) < 1e-5  # single precision
+        torch.testing.assert_close(W.norm(), start.norm(), rtol=1e-5, atol=0)
+        # Of all with this shape and length, none in its frame is nearer to the start.
+        U, _, Vh = torch.linalg.svd(start.T @ W, full_matrices=False)
+        assert (start * W).sum() > 0
+        assert torch.linalg.matrix_rank(torch.cat([start, W]), rtol=1e-4) <= K
+    for a, b in zip(warm.body.weights, cold.body.weights):
+        assert torch.equal(a, b)
 
 
 # Layers

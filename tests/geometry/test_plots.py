@@ -7,9 +7,9 @@ from matplotlib.colors import same_color
 
 from tailwise.data.imbalance import Task
 from tailwise.geometry import plots as figures
-from tailwise.geometry import study, theory
+from tailwise.geometry import race, study, sweep, theory
 from tailwise.geometry.networks import FEATURES, Networks
-from tailwise.geometry.ufm import UFM, Config, train_ufm
+from tailwise.geometry.ufm import UFM, Config
 from tailwise.metrics import estimate
 
 LABELS = ("CE", "LA", "LDT")
@@ -75,7 +75,7 @@ def made(seed=0, labels=LABELS, seeds=4):
         epochs=(2, 5, 9),
         error_w=errors[0],
         error_h=errors[1],
-        train_accuracy=torch.ones(seeds, M),
+        train_recall=torch.ones(seeds, M, 6),
         val_logits=logits[0],
         test_logits=logits[1],
         diverged=torch.zeros(seeds, M, dtype=torch.bool),
@@ -86,14 +86,15 @@ def made(seed=0, labels=LABELS, seeds=4):
 
 
 @pytest.mark.parametrize("counts", [[20.0, 20, 20], [20, 1, 1], [9, 4, 1]])
-def test_planar_vectors_have_the_predicted_grams(counts):
+@pytest.mark.parametrize("config", [Config(), Config(gamma=0.5), Config("cdt", 0.5)])
+def test_planar_vectors_have_the_predicted_grams(counts, config):
     n = torch.tensor(counts, dtype=torch.float64)
-    W, H = figures.planar_vectors(n)
+    W, H = figures.planar_vectors(n, config)
     assert W.shape == H.shape == (3, 2)
-    ones = torch.ones(3, dtype=torch.float64)
-    for v, gram in zip((W, H), theory.predicted_grams(n, ones, "ldt")):
+    delta = (n / n.max()) ** config.gamma
+    for v, gram in zip((W, H), theory.predicted_grams(n, delta, config.kind)):
         torch.testing.assert_close(v @ v.T, gram)
-    torch.testing.assert_close(W @ H.T, theory.sel_matrix(ones, "ldt"))
+    torch.testing.assert_close(W @ H.T, theory.sel_matrix(delta, config.kind))
 
 
 def free(W, H):
@@ -106,7 +107,7 @@ def free(W, H):
 @pytest.mark.parametrize("d", [2, 5])
 def test_vectors_of_the_predicted_shape_lie_on_the_arrows(page, d):
     ax, n = page(), torch.tensor([20.0, 5, 1]).double()
-    exact = figures.planar_vectors(n)
+    exact = figures.planar_vectors(n, Config())
     # Turned, mirrored and scaled.
     turn = torch.randn(d, d, generator=torch.Generator().manual_seed(0)).double()
     turn = torch.linalg.qr(turn)[0][:, :2].T
@@ -137,7 +138,9 @@ def test_other_vectors_are_as_near_the_arrows_as_they_can_be(page):
     g = torch.Generator().manual_seed(1)
     W, H = torch.randn(2, 3, 2, generator=g, dtype=torch.float64)
     figures.plane(ax, n, free(W, H))
-    for dots, given, exact in zip(ax.collections, (W, H), figures.planar_vectors(n)):
+    for dots, given, exact in zip(
+        ax.collections, (W, H), figures.planar_vectors(n, Config())
+    ):
         drawn = torch.from_numpy(np.array(dots.get_offsets()))
         # The shape is that of the model.
         error = theory.gram_error(drawn @ drawn.T, given @ given.T)
@@ -156,86 +159,120 @@ def test_other_vectors_are_as_near_the_arrows_as_they_can_be(page):
 # Free features
 
 
-@pytest.fixture(scope="module")
-def grid():
-    """All settings, trained so shortly that they are off the curves."""
-    counts, configs = study.main_grid()
-    return train_ufm(counts, configs, steps=30, checks=1)
+def blocks(gammas, seeds=None):
+    """Random block averages; with seeds, one row each."""
+    shape = (len(gammas),) if seeds is None else (seeds, len(gammas))
+    g = torch.Generator().manual_seed(len(gammas))
+    numbers = torch.rand(5, *shape, generator=g, dtype=torch.float64) + 0.5
+    return theory.Blocks(*numbers)
 
 
-def summary(grid, kind, ratio):
-    """Numbers of the trained classifiers by exponent, from their Gram matrices."""
-    found = {}
-    for W, n, config in zip(grid.W, grid.class_counts, grid.configs):
-        if config.kind == kind and n.max() / n.min() == ratio:
-            length = W.norm(dim=-1)
-            cosine = (W @ W.T) / torch.outer(length, length)
-            off = ~torch.eye(5, dtype=torch.bool)
-            found[config.gamma] = {
-                "norm2_ratio": length[:5].square().mean() / length[5:].square().mean(),
-                "cos_major": cosine[:5, :5][off].mean(),
-                "cos_minor": cosine[5:, 5:][off].mean(),
-                "cos_between": cosine[:5, 5:].mean(),
-            }
-    assert list(found) == list(study.GAMMAS)
-    return found
+def swept(loss="LDT", seeds=None, ratio=10.0, half=5):
+    gammas = (-1.0, 0.0, 0.5)
+    W, H = blocks(gammas, seeds), blocks(gammas, seeds)
+    return sweep.Swept(loss=loss, half=half, ratio=ratio, gammas=gammas, W=W, H=H)
 
 
-def assert_curve(line, markers, kind, ratio, name, grid):
-    """A line of the closed form and markers of the trained classifiers."""
-    x, height = line.get_data()
-    assert (x[0], x[-1], len(x)) == (-0.5, 1, 61)
-    w, _ = theory.step_blocks(5, 5, ratio, torch.as_tensor(x), kind)
-    np.testing.assert_allclose(height, getattr(w, name))
-    at = summary(grid, kind, ratio)
-    assert list(markers.get_xdata()) == list(at)
-    np.testing.assert_allclose(markers.get_ydata(), [v[name] for v in at.values()])
-    assert markers.get_marker() != "None"
-    assert markers.get_linestyle() == "None"
-    assert same_color(line.get_color(), markers.get_color())
-
-
-@pytest.mark.parametrize("ratio", study.RATIOS)
-def test_lengths_are_those_of_the_form_and_of_the_model(page, grid, ratio):
-    ax = page()
-    assert figures.lengths(ax, grid, ratio) is ax
-    assert legend(ax) == ["LDT", "CDT"]
-    *drawn, one = ax.lines
-    assert len(drawn) == 4
-    for j, kind in enumerate(("ldt", "cdt")):
-        line, markers = drawn[2 * j : 2 * j + 2]
-        assert line.get_label() == kind.upper()
-        assert_curve(line, markers, kind, ratio, "norm2_ratio", grid)
-    assert set(one.get_ydata()) == {1}
+@pytest.mark.parametrize("seeds", [None, 3])
+def test_lengths_are_theory_ours_and_the_papers(page, seeds):
+    ax, own = page(), {"LDT": swept("LDT", seeds), "wCE": swept("wCE", seeds)}
+    cells = sweep.marks(figure=1, panel="UFM")
+    printed = {loss: cells[cells.loss == loss] for loss in own}
+    assert figures.swept_lengths(ax, own, printed) is ax
+    assert legend(ax) == ["LDT", "wCE"]
     assert ax.get_yscale() == "log"
-    ticks = dict(zip(ax.get_yticks(), ax.get_yticklabels()))
-    assert all(float(text.get_text()) == at for at, text in ticks.items())
+    for i, (loss, kind, gamma) in enumerate((("LDT", "ldt", 1), ("wCE", "ldt", 0))):
+        line, filled, hollow = ax.lines[3 * i : 3 * i + 3]
+        fine = torch.as_tensor(line.get_xdata())
+        w, _ = theory.step_blocks(5, 5, 10, gamma * fine, kind)
+        np.testing.assert_allclose(line.get_ydata(), w.norm2_ratio, rtol=1e-5)
+        ratio = own[loss].W.norm2_ratio.log()
+        ratio = (ratio if seeds is None else ratio.mean(0)).exp()
+        np.testing.assert_allclose(filled.get_ydata(), ratio)
+        # Plain ratios in the figure, squared ones here.
+        plain = cells[cells.loss == loss].value
+        np.testing.assert_allclose(hollow.get_ydata(), plain**2)
+        assert hollow.get_markerfacecolor() == "none"
+        assert same_color(hollow.get_color(), line.get_color())
+        assert same_color(filled.get_color(), line.get_color())
 
 
-@pytest.mark.parametrize("ratio", study.RATIOS)
-@pytest.mark.parametrize("kind", theory.KINDS)
-def test_cosines_are_those_of_the_form_and_of_the_model(page, grid, kind, ratio):
-    ax = page()
-    assert figures.cosines(ax, grid, kind, ratio) is ax
+@pytest.mark.parametrize("which", "WH")
+def test_swept_cosines_are_theory_ours_and_the_papers(page, which):
+    ax, own, cells = page(), swept(), sweep.marks(figure=3, panel="ResNet", loss="LDT")
+    assert figures.swept_cosines(ax, own, which, cells) is ax
     assert legend(ax) == ["two majority", "one of each", "two minority"]
-    *drawn, balanced = ax.lines
-    names = ("cos_major", "cos_between", "cos_minor")
-    for j, name in enumerate(names):
-        assert_curve(*drawn[2 * j : 2 * j + 2], kind, ratio, name, grid)
-    assert len(drawn) == 6
-    # Ten classes at equal angles.
-    etf = theory.norms_and_cosines(theory.etf_gram(10))[1][0, 1].item()
-    np.testing.assert_allclose(balanced.get_ydata(), etf)
-    assert ax.get_title(loc="left") == kind.upper()
+    *drawn, etf = ax.lines
+    assert set(etf.get_ydata()) == {-1 / 9}
+    limits = dict(zip("WH", own.limit(torch.linspace(-1, 0.5, 61))))
+    for i, name in enumerate(("cos_major", "cos_between", "cos_minor")):
+        line, filled, hollow = drawn[3 * i : 3 * i + 3]
+        np.testing.assert_allclose(line.get_ydata(), getattr(limits[which], name))
+        expected = getattr(getattr(own, which), name)
+        np.testing.assert_allclose(filled.get_ydata(), expected)
+        at = cells[cells.what == f"{which.lower()}_{name}"]
+        np.testing.assert_allclose(hollow.get_xydata(), at[["gamma", "value"]])
 
 
-def test_lines_of_a_panel_differ_in_style_and_colour(page, grid):
-    ax = page()
-    figures.cosines(ax, grid, "ldt", 10)
-    lines = ax.lines[0:6:2]
-    assert len({line.get_linestyle() for line in lines}) == 3
-    assert len({line.get_color() for line in lines}) == 3
-    assert len({line.get_marker() for line in ax.lines[1:6:2]}) == 3
+def test_a_row_of_the_sweep_shows_cosines_at_ten(page):
+    axes = [page() for _ in range(3)]
+    own = {f"R = {R}": swept(ratio=float(R)) for R in (2, 10)}
+    cells = sweep.marks(figure=3, loss="LDT")
+    figures.sweep_row(axes, own, cells)
+    assert legend(axes[0])[:2] == ["R = 2", "R = 10"]
+    assert legend(axes[0])[2:] == ["paper, UFM", "paper, MLP", "paper, ResNet"]
+    assert axes[0].get_ylabel().startswith("LDT")
+    for ax, which in zip(axes[1:], "WH"):
+        filled = ax.lines[1]
+        expected = getattr(own["R = 10"], which).cos_major
+        np.testing.assert_allclose(filled.get_ydata(), expected)
+
+
+def test_training_fit_is_the_mean_over_classes_and_seeds(page):
+    labels = ("CE", "LDT -1", "CDT 1", "LDT 0.5")
+    ax, networks = page(), made(labels=labels)
+    g = torch.Generator().manual_seed(3)
+    networks.train_recall.copy_(torch.rand(4, 4, 6, generator=g))
+    assert figures.training_fit(ax, networks, sweep.marks(figure=5)) is ax
+    (ldt, hollow, cdt, _) = ax.lines
+    each = networks.train_recall.mean((0, 2))
+    assert list(ldt.get_xdata()) == [-1, 0, 0.5]
+    np.testing.assert_allclose(ldt.get_ydata(), each[[1, 0, 3]])
+    np.testing.assert_allclose(cdt.get_ydata(), each[[0, 2]])
+    cells = sweep.marks(figure=5, loss="LDT", what="balanced")
+    np.testing.assert_allclose(hollow.get_ydata(), cells.value)
+
+
+def test_recipes_are_distances_by_time_and_by_ridge(page):
+    axes, times, ridges = [page(), page()], [1e3, 1e5], [1e-4, 1e-3]
+    figures.recipes(axes, times, ridges)
+    for i, loss in enumerate(("LDT", "CDT")):
+        found = axes[0].lines[i].get_ydata(), axes[1].lines[i].get_ydata()
+        np.testing.assert_allclose(found[0], sweep.by_time(loss, times)[0])
+        np.testing.assert_allclose(found[1], sweep.by_ridge(loss, ridges))
+    assert legend(axes[0]) == legend(axes[1]) == ["LDT", "CDT"]
+    assert [ax.lines[2].get_xdata()[0] for ax in axes] == [33_000, 5e-4]
+
+
+def test_raced_is_the_median_over_losses_and_starts(page):
+    ax, g = page(), torch.Generator().manual_seed(0)
+    settings = ((10, "ldt", 0.0), (100, "ldt", 0.0), (10, "cdt", 0.5))
+    races = {
+        method: race.Race(
+            method=method,
+            settings=settings,
+            rate=1.0,
+            steps=torch.tensor([1, 10]),
+            error_w=torch.rand(3, 3, 2, generator=g),
+            ms=1.0,
+        )
+        for method in ("normalised", "spectral")
+    }
+    assert figures.raced(ax, races, 10) is ax
+    assert legend(ax) == list(races)
+    for line, found in zip(ax.lines, races.values()):
+        each = torch.cat([found.error_w[0], found.error_w[2]]).numpy()
+        np.testing.assert_allclose(line.get_ydata(), np.sort(each, 0)[2])
 
 
 def test_collapse_has_a_line_a_loss(page):

@@ -59,7 +59,7 @@ def made(seed=0, labels=LABELS, noise=1.0, n_val=4):
         epochs=(1, 2, 3),
         error_w=errors[0],
         error_h=errors[1],
-        train_accuracy=torch.ones(S, M),
+        train_recall=torch.ones(S, M, K),
         val_logits=logits[0],
         test_logits=logits[1],
         diverged=torch.zeros(S, M, dtype=torch.bool),

@@ -20,6 +20,59 @@ function stepBlocks(kMajor, kMinor, R, gamma, kind) {
   return { W: summary(0.5, [1, 1]), H: summary(-0.5, delta.map((d) => 1 / d)) };
 }
 
+// Eigenvalues and vectors of a symmetric matrix, by Jacobi's rotations.
+function eigen(matrix) {
+  const a = matrix.map((row) => [...row]);
+  const k = a.length;
+  const V = a.map((_, i) => a.map((_, j) => Number(i === j)));
+  const size = Math.max(...a.flat().map(Math.abs));
+  for (let round = 0; round < 50; round++) {
+    for (let p = 0; p < k; p++) {
+      for (let q = p + 1; q < k; q++) {
+        if (Math.abs(a[p][q]) < 1e-16 * size) continue;
+        const w = (a[q][q] - a[p][p]) / (2 * a[p][q]);
+        const t = (w < 0 ? -1 : 1) / (Math.abs(w) + Math.hypot(w, 1));
+        const c = 1 / Math.hypot(t, 1);
+        const turn = (x, y) => [c * (x - t * y), c * (t * x + y)];
+        for (const row of a) [row[p], row[q]] = turn(row[p], row[q]);
+        for (let j = 0; j < k; j++) [a[p][j], a[q][j]] = turn(a[p][j], a[q][j]);
+        for (const row of V) [row[p], row[q]] = turn(row[p], row[q]);
+      }
+    }
+  }
+  return [a.map((row, i) => Math.max(0, row[i])), V];
+}
+
+// The first of geometry.predicted_grams, for any counts.
+function classifiers(counts, gamma, kind) {
+  const delta = counts.map((n) => (n / Math.max(...counts)) ** gamma);
+  const v = delta.map((d) => (kind === "ldt" ? 1 : 1 / d));
+  const norm = v.reduce((sum, x) => sum + x * x, 0);
+  const P = v.map((x, i) => v.map((y, j) => Number(i === j) - (x * y) / norm));
+  const sum = (f) => counts.reduce((total, _, l) => total + f(l), 0);
+  const A = P.map((row, i) => P.map((_, j) => sum((l) => (row[l] * P[l][j] * counts[l]) / delta[l] ** 2)));
+  const [e, V] = eigen(A);
+  return V.map((a) => V.map((b) => sum((l) => Math.sqrt(e[l]) * a[l] * b[l])));
+}
+
+function ownCounts(text, gamma, kind) {
+  const counts = text.split(/[^0-9.]+/).filter(Boolean).map(Number);
+  if (counts.length < 2 || counts.length > 40 || !counts.every((n) => n > 0 && n < 1e12))
+    return "Give two to forty counts above zero, with commas between them.";
+  const W = classifiers(counts, gamma, kind);
+  const length = W.map((row, i) => Math.sqrt(row[i]));
+  const longest = Math.max(...length);
+  let [most, pair] = [-2, []];
+  for (let i = 0; i < counts.length; i++)
+    for (let j = 0; j < i; j++) {
+      const cos = W[i][j] / (length[i] * length[j]);
+      if (cos > most) [most, pair] = [cos, [j, i]];
+    }
+  return `Your counts: classifiers have lengths ${length.map((x) => short(x / longest)).join(", ")} ` +
+    `of the longest; the closest two are ${pair.map((i) => i + 1).join(" and ")}, with the cosine ` +
+    `${minus(most.toFixed(3))}, where balanced classes have ${minus((-1 / (counts.length - 1)).toFixed(3))}.`;
+}
+
 const minus = (text) => text.replace("-", "−");
 const short = (x) => minus(String(Number(x.toPrecision(3))));
 const degrees = (cos) => Math.round((Math.acos(Math.min(1, Math.max(-1, cos))) * 180) / Math.PI);
@@ -74,9 +127,18 @@ function note(loss, R, gamma) {
     "do not move it. They have no γ.";
 }
 
+// Marks of Figure 3: by loss and exponent, of the free model, an MLP and a ResNet.
+function printedMarks(marks, loss, R, gamma, kMajor, kMinor) {
+  const of = { ce: "LDT", wce: "none", la: "none", ldt: "LDT", cdt: "CDT", vs: "none" }[loss];
+  const found = R === 10 && kMajor === 5 && kMinor === 5 && marks[of]?.[gamma];
+  if (!found) return "The paper's Figure 3 has R = 10, 5 and 5 classes, LDT and CDT; we have read it at γ = −1, −0.5, 0, 0.5, 1 and 1.5.";
+  const [free, mlp, resnet] = found.map(short);
+  return `Printed there, squared length of classifiers, M / m: ${free} free model, ${mlp} MLP, ${resnet} ResNet.`;
+}
+
 function start(root) {
   const find = (name) => root.querySelector(`.${name}`);
-  const [classes, loss, ratio, gamma] = ["classes", "loss", "ratio", "gamma"].map(find);
+  const [classes, loss, ratio, gamma, own] = ["classes", "loss", "ratio", "gamma", "own"].map(find);
   let later;
   const update = () => {
     const [kMajor, kMinor] = classes.value.split("+").map(Number);
@@ -104,6 +166,9 @@ function start(root) {
     svg.setAttribute("aria-label", `Angles. Classifiers: ${angles(blocks.W)}. Embeddings: ${angles(blocks.H)}.`);
     find("balanced").textContent = `${degrees(etf)}°`;
     find("note").textContent = note(loss.value, R, g);
+    find("marks").textContent = printedMarks(MARKS, loss.value, R, g, kMajor, kMinor);
+    const kind = ["cdt", "vs"].includes(loss.value) ? "cdt" : "ldt";
+    find("own-is").textContent = own.value.trim() ? ownCounts(own.value, g, kind) : "";
     // A moving slider should not talk all the time.
     clearTimeout(later);
     later = setTimeout(() => {

@@ -1,13 +1,16 @@
 """The geometry of chapter 5 behind controls, in a notebook or a page without a kernel.
 
-The page holds `geometry.step_blocks` a second time, in JavaScript; a test compares the
-two. It asks nothing of the network. Where scripts do not run, a table remains.
+In JavaScript the page holds `geometry.step_blocks` a second time, and the classifiers of
+`geometry.predicted_grams`; tests compare them. It asks nothing of the network. Where
+scripts do not run, a table remains.
 """
 
+import json
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from tailwise.geometry.sweep import marks
 from tailwise.geometry.theory import Blocks, step_blocks
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 # Where the controls stand at first.
 K_MAJOR, K_MINOR, RATIO = 5, 5, 10
+PANELS = "UFM", "MLP", "ResNet"
 ROWS = {
     "ratio": ("squared length, M / m", "norm2_ratio"),
     "major": ("cosine of two M", "cos_major"),
@@ -34,6 +38,18 @@ def _row(name: str, columns: dict[str, Blocks]) -> str:
     return f'<tr><th scope="row">{label}</th>{"".join(cells)}</tr>'
 
 
+def _marks() -> dict[str, dict[str, list[float]]]:
+    """Squared lengths in Figure 3: by loss and exponent, a number a model."""
+    found = marks(figure=3, what="ratio2")
+    return {
+        loss: {
+            f"{gamma:g}": cells.set_index("panel").value[[*PANELS]].tolist()
+            for gamma, cells in of_loss.groupby("gamma")
+        }
+        for loss, of_loss in found.groupby("loss")
+    }
+
+
 def source(suffix: str) -> str:
     """The page's part in a file of this module: ``"html"`` or ``"js"``."""
     return files("tailwise.geometry").joinpath(f"explorer.{suffix}").read_text("utf-8")
@@ -49,6 +65,7 @@ def page() -> str:
         setting=f"CE, plain, R = {RATIO}, {K_MAJOR} majority and {K_MINOR} minority"
         " classes",
         script=source("js"),
+        marks=json.dumps(_marks(), separators=(",", ":")),
     )
 
 

@@ -8,7 +8,7 @@ the layers below; `ORDINARY` is weight decay on everything, with batch normalisa
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ class Recipe:
     epochs, batch_size : int
     widths : tuple of int
         Of the hidden layers and of the features.
+    warm : bool
+        Start the classifiers at the shape of their limit, in a random frame, with the
+        squared length that they would have had together.
     """
 
     ordinary: bool = False
@@ -48,10 +51,13 @@ class Recipe:
     epochs: int = 120
     batch_size: int = 128
     widths: tuple[int, ...] = (80, 80, 32)
+    warm: bool = False
 
 
 FEATURES = Recipe()
 ORDINARY = Recipe(True, ridge=5e-4, lr=0.1, head_factor=1.0, widths=(80, 80, 64))
+# What arXiv 2303.07608 prints of its networks, but for their size and 350 epochs.
+PRINTED = replace(ORDINARY, ridge=1e-5, epochs=60)
 
 
 class Body(nn.Module):
@@ -105,7 +111,8 @@ class Networks:
         When the errors were measured; the last is the end.
     error_w, error_h : Tensor [S, K, T]
         `theory.gram_error` to the limit without ridge.
-    train_accuracy : Tensor [S, K]
+    train_recall : Tensor [S, K, k]
+        Accuracy on the training images of each class.
     val_logits, test_logits : Tensor [S, K, m, k], [S, K, t, k]
         On CPU.
     diverged : Tensor of bool [S, K]
@@ -120,16 +127,33 @@ class Networks:
     epochs: tuple[int, ...]
     error_w: Tensor
     error_h: Tensor
-    train_accuracy: Tensor
+    train_recall: Tensor
     val_logits: Tensor
     test_logits: Tensor
     diverged: Tensor
+
+    @property
+    def train_accuracy(self) -> Tensor:
+        """Of all training images, ``[S, K]``."""
+        n = self.task.counts.cpu()
+        return self.train_recall @ (n / n.sum()).to(self.train_recall)
 
     def index(self, label: str) -> int:
         """Position of a label; ValueError for an unknown one."""
         if label not in self.labels:
             raise ValueError(f"unknown label {label!r}: expected one of {self.labels}")
         return self.labels.index(label)
+
+
+def in_shape(W: Tensor, gram: Tensor) -> Tensor:
+    """Vectors ``[..., k, f]`` with that Gram matrix, up to a factor, whose frame and
+    summed squared length are those of W."""
+    e, V = torch.linalg.eigh(gram)
+    root = (V * e.clamp_min(0).sqrt().unsqueeze(-2)) @ V.mT
+    U, _, Vh = torch.linalg.svd(W, full_matrices=False)
+    shaped = root @ (U @ Vh)
+    norm = torch.linalg.matrix_norm
+    return shaped * (norm(W) / norm(shaped))[..., None, None]
 
 
 class _Program:
@@ -152,6 +176,8 @@ class _Program:
         ]
         small = f**-0.5 * (1.0 if recipe.ordinary else 0.1)
         head = small * torch.stack(start).repeat_interleave(K, 0).to(like)
+        if recipe.warm:
+            head = in_shape(head, self.loss.targets()[0].repeat(S, 1, 1).to(like))
         self.head = head.requires_grad_()
         member = torch.arange(S * K, device=like.device) % K
         self.factor, self.offset, self.omega = (
@@ -207,9 +233,8 @@ class _Program:
         self.body.train()
         means = (total.double() / self.task.counts).mT.unflatten(0, self.shape[:2])
         v = torch.where(self.loss.ldt, 1.0, 1 / self.loss.delta)
-        share = (self.loss.delta * v) / (self.loss.delta * v).sum(-1, keepdim=True)
-        centre = (share.unsqueeze(-1) * means).sum(-2, keepdim=True)
-        return self.head.detach().double().unflatten(0, self.shape[:2]), means - centre
+        W = self.head.detach().double().unflatten(0, self.shape[:2])
+        return W, theory.centred(means, self.loss.delta, v)
 
     def errors(self) -> tuple[Tensor, Tensor]:
         """Distances to the limits, [S, K] for each of W and H."""
@@ -277,7 +302,8 @@ def train(
     W, H = program.vectors()
     program.body.eval()
     seen = [program.logits(x).cpu() for x in (task.X, task.val_X, task.test_X)]
-    right = seen[0].argmax(-1) == task.y.cpu()
+    right = (seen[0].argmax(-1) == task.y.cpu()).double()
+    one = F.one_hot(task.y.cpu(), k).double()
     finite = (W.isfinite() & H.isfinite()).all(-1).all(-1).cpu()
     error_w, error_h = torch.stack(found, -1).cpu()
     return Networks(
@@ -290,7 +316,7 @@ def train(
         epochs=stops,
         error_w=error_w,
         error_h=error_h,
-        train_accuracy=right.double().mean(-1),
+        train_recall=right @ one / one.sum(0),
         val_logits=seen[1],
         test_logits=seen[2],
         diverged=~finite,

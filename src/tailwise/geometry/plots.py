@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from tailwise.geometry import theory
 from tailwise.geometry.networks import Networks
+from tailwise.geometry.race import Race
 from tailwise.geometry.study import (
     REBALANCE,
     accuracies,
@@ -16,7 +18,15 @@ from tailwise.geometry.study import (
     exact_ridge_error,
     limit_errors,
 )
-from tailwise.geometry.ufm import UFM
+from tailwise.geometry.sweep import (
+    PRINTED_TIME,
+    Swept,
+    by_ridge,
+    by_time,
+    label_of,
+    of_networks,
+)
+from tailwise.geometry.ufm import UFM, Config
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, MARKERS, band, forest
 
@@ -28,13 +38,13 @@ PAIRS = {
 }
 
 
-def planar_vectors(class_counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Classifiers and embeddings of three classes for plain cross-entropy, [3, 2]."""
-    ones = torch.ones(3, dtype=torch.float64)
-    gram_w, _ = theory.predicted_grams(class_counts, ones, "ldt")
+def planar_vectors(class_counts: Tensor, config: Config) -> tuple[Tensor, Tensor]:
+    """Classifiers and embeddings of three classes in the limit of a loss, [3, 2]."""
+    delta = theory.temperatures(class_counts, config.gamma)
+    gram_w, _ = theory.predicted_grams(class_counts, delta, config.kind)
     e, V = torch.linalg.eigh(gram_w)
     W = V[:, 1:] * e[1:].sqrt()
-    Z = theory.sel_matrix(ones, "ldt")
+    Z = theory.sel_matrix(delta, config.kind)
     return W, (torch.linalg.pinv(W) @ Z).mT
 
 
@@ -45,7 +55,7 @@ def plane(ax: Axes, class_counts: Tensor, trained: UFM) -> Axes:
     well as they can; each kind of vector is as long as its longest.
     """
     for vectors, found, color, style, name in zip(
-        planar_vectors(class_counts),
+        planar_vectors(class_counts, trained.configs[0]),
         (trained.W[0], trained.H[0]),
         ("blue", "orange"),
         ("-", "--"),
@@ -70,41 +80,112 @@ def plane(ax: Axes, class_counts: Tensor, trained: UFM) -> Axes:
     return ax
 
 
-def _grid(model: UFM, kind: str, ratio: float) -> tuple[np.ndarray, theory.Blocks]:
-    """Exponents of a kind at a ratio R, and the summary of the trained classifiers."""
-    R = model.class_counts.amax(-1) / model.class_counts.amin(-1)
-    at = [i for i, c in enumerate(model.configs) if c.kind == kind and R[i] == ratio]
-    minority = model.class_counts[at[0]] < model.class_counts[at[0]].max()
-    gammas = np.array([model.configs[i].gamma for i in at])
-    return gammas, theory.blocks(model.grams[0][at], minority)
+HOLLOW = {"UFM": "o", "MLP": "s", "ResNet": "D"}
 
 
-def lengths(ax: Axes, model: UFM, ratio: float) -> Axes:
-    """Squared lengths of majority over minority classifiers against gamma."""
-    fine = torch.linspace(-0.5, 1, 61)
-    for kind, (color, line, marker) in zip(theory.KINDS, LOOKS):
-        w, _ = theory.step_blocks(5, 5, ratio, fine, kind)
-        ax.plot(fine, w.norm2_ratio, color=color, ls=line, label=kind.upper())
-        gammas, found = _grid(model, kind, ratio)
-        ax.plot(gammas, found.norm2_ratio, marker, color=color)
+def _hollow(ax: Axes, cells: pd.DataFrame, power: float = 1.0, color=INK) -> None:
+    """Marks of the paper; a sign for each of its models."""
+    for panel, found in cells.groupby("panel", sort=False):
+        look = dict(mfc="none", color=color, ms=8, ls="none", mew=1.3)
+        label = f"paper, {panel}" if color == INK else None
+        ax.plot(found.gamma, found.value**power, HOLLOW[panel], label=label, **look)
+
+
+def _centre(values: Tensor) -> Tensor:
+    """Means over seeds, if there are some."""
+    return values.mean(0) if values.ndim == 2 else values
+
+
+def swept_lengths(
+    ax: Axes, swept: dict[str, Swept], printed: dict[str, pd.DataFrame]
+) -> Axes:
+    """Squared length, majority over minority classifiers, against gamma.
+
+    Lines are theory, filled marks ours, hollow ones the paper's of the same label, or
+    in ink for the label "".
+    """
+    for (label, found), (color, line, _) in zip(swept.items(), LOOKS):
+        fine = torch.linspace(found.gammas[0], found.gammas[-1], 61)
+        ax.plot(
+            fine, found.limit(fine)[0].norm2_ratio, color=color, ls=line, label=label
+        )
+        own = _centre(found.W.norm2_ratio.log()).exp()
+        ax.plot(found.gammas, own, "o", color=color, ms=4)
+        if label in printed:
+            cells = printed[label]
+            for what, power in (("ratio2", 1.0), ("ratio", 2.0)):
+                _hollow(ax, cells[cells.what == what], power, color)
+    if "" in printed:
+        _hollow(ax, printed[""][printed[""].what == "ratio2"])
     ax.axhline(1, color=INK, lw=1, ls=":")
-    ax.set(xlabel="exponent γ", ylabel="squared length, majority / minority")
-    ax.set_yscale("log")
-    ax.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"], minor=False)
+    ax.set(xlabel="exponent γ", yscale="log", ylim=(0.05, 60))
+    ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     ax.minorticks_off()
     return ax
 
 
-def cosines(ax: Axes, model: UFM, kind: str, ratio: float) -> Axes:
-    """Cosines of pairs of classifiers against gamma; dotted where all are equal."""
-    fine = torch.linspace(-0.5, 1, 61)
-    w, _ = theory.step_blocks(5, 5, ratio, fine, kind)
-    gammas, found = _grid(model, kind, ratio)
-    for (name, label), (color, line, marker) in zip(PAIRS.items(), LOOKS):
-        ax.plot(fine, getattr(w, name), color=color, ls=line, label=label)
-        ax.plot(gammas, getattr(found, name), marker, color=color)
-    ax.axhline(-1 / 9, color=INK, lw=1, ls=":")
-    ax.set(xlabel="exponent γ", ylabel="cosine", title=kind.upper())
+def swept_cosines(ax: Axes, found: Swept, which: str, printed: pd.DataFrame) -> Axes:
+    """Mean cosines of W or H within and between the groups, against gamma."""
+    fine = torch.linspace(found.gammas[0], found.gammas[-1], 61)
+    limit = found.limit(fine)["WH".index(which)]
+    for (name, label), (color, line, _) in zip(PAIRS.items(), LOOKS):
+        ax.plot(fine, getattr(limit, name), color=color, ls=line, label=label)
+        own = _centre(getattr(getattr(found, which), name))
+        ax.plot(found.gammas, own, "o", color=color, ms=4)
+        cells = printed[printed.what == f"{which.lower()}_{name}"]
+        _hollow(ax, cells, color=color)
+    ax.axhline(-1 / (2 * found.half - 1), color=INK, lw=1, ls=":")
+    ax.set(xlabel="exponent γ")
+    return ax
+
+
+def sweep_row(
+    axes: Sequence[Axes], swept: dict[str, Swept], printed: pd.DataFrame
+) -> Sequence[Axes]:
+    """Lengths, cosines of classifiers and of embeddings of one loss; of several ratios
+    the cosines are those at 10."""
+    swept_lengths(axes[0], swept, {"": printed})
+    (ten,) = (found for found in swept.values() if found.ratio == 10)
+    for ax, which in zip(axes[1:], "WH"):
+        swept_cosines(ax, ten, which, printed)
+    axes[0].set_ylabel(f"{ten.loss}: squared length ratio")
+    return axes
+
+
+def training_fit(ax: Axes, networks: Networks, printed: pd.DataFrame) -> Axes:
+    """Balanced training accuracy against gamma; hollow the paper's."""
+    balanced = networks.train_recall.mean((0, -1))
+    for loss, (color, line, _) in zip(("LDT", "CDT"), LOOKS):
+        gammas = of_networks(networks, loss).gammas
+        own = [balanced[networks.index(label_of(loss, g))] for g in gammas]
+        ax.plot(gammas, own, "o", color=color, ls=line, ms=4, label=loss)
+        cells = printed[(printed.loss == loss) & (printed.what == "balanced")]
+        _hollow(ax, cells, color=color)
+    ax.set(xlabel="exponent γ", ylabel="balanced training accuracy")
+    return ax
+
+
+def recipes(axes: Sequence[Axes], times: Sequence[float], ridges) -> Sequence[Axes]:
+    """Distance to the paper's marks, by training time without a ridge, and by ridge."""
+    for loss, (color, line, _) in zip(("LDT", "CDT"), LOOKS):
+        style = dict(color=color, ls=line, label=loss)
+        axes[0].plot(times, by_time(loss, times)[0], **style)
+        axes[1].plot(ridges, by_ridge(loss, ridges), **style)
+    axes[0].set(xlabel="rate × steps, no ridge", ylabel="mean |log| to the marks")
+    axes[1].set(xlabel="ridge, trained to the end")
+    for ax, at in zip(axes, (PRINTED_TIME, 5e-4)):
+        ax.axvline(at, color=INK, lw=1, ls=":")
+        ax.set(xscale="log", yscale="log", ylim=(0.02, 3))
+    return axes
+
+
+def raced(ax: Axes, races: dict[str, Race], ratio: float) -> Axes:
+    """Distance to the limit against steps, medians over losses and starts."""
+    for (method, race), (color, line, _) in zip(races.items(), LOOKS):
+        at = [i for i, (R, *_) in enumerate(race.settings) if ratio == R]
+        middle = race.error_w[at].flatten(0, 1).median(0).values
+        ax.plot(race.steps, middle, color=color, ls=line, label=method)
+    ax.set(xscale="log", yscale="log", xlabel="steps", title=f"R = {ratio}")
     return ax
 
 

@@ -46,6 +46,12 @@ def assisted(class_counts: theory.Array, config: Config) -> Config:
     return replace(config, tau=0.0, offset=tuple(map(tuple, offset.tolist())))
 
 
+def all_assisted(class_counts: theory.Array, names: Sequence[str]) -> dict[str, Config]:
+    """`assisted` configurations of `FIVE` and `MORE`, by label."""
+    known = FIVE | MORE
+    return {f"{x}, assisted": assisted(class_counts, known[x]) for x in names}
+
+
 def main_grid(seeds: Sequence[int] = (0,)) -> tuple[Tensor, list[Config]]:
     """Two kinds of temperature, two ratios and seven exponents, k = 10: counts and
     configurations, 28 for each seed."""

@@ -100,6 +100,12 @@ def null_direction(delta: Tensor, kind: str) -> Tensor:
     return torch.ones_like(delta) if kind == "ldt" else 1 / delta
 
 
+def centred(H: Tensor, delta: Tensor, v: Tensor) -> Tensor:
+    """Class embeddings ``[..., k, d]`` moved to a zero sum with weights delta v."""
+    share = delta * v / (delta * v).sum(-1, keepdim=True)
+    return H - (share.unsqueeze(-1) * H).sum(-2, keepdim=True)
+
+
 def sel_matrix(delta: Array, kind: str) -> Tensor:
     """Logits Z ``[..., k, k]`` of the limit; column y is an example of class y.
 

@@ -195,7 +195,7 @@ class Loss:
         return theory.grams_at(self.n, self.delta, v)
 
 
-class _Descent:
+class Descent:
     """Gradient descent on theta [B, 2, k, d]: W, and G with rows sqrt(n_c) h_c."""
 
     def __init__(self, loss: Loss, theta: Tensor, configs: Sequence[Config]):
@@ -213,7 +213,8 @@ class _Descent:
         self.any_plain, self.any_kept = self.plain.any(), ~self.free.all()
         self.Z = theta.new_empty(theta.shape[0], theta.shape[2], theta.shape[2])
 
-    def step(self, rate: float) -> None:
+    def slope(self) -> Tensor:
+        """Fill `grad`; the logarithms [B] of what members with `free` divided it by."""
         loss, Z = self.loss, self.Z
         torch.bmm(self.G, self.W.mT, out=Z)
         torch.addcmul(loss.offset, Z, loss.scale, out=Z)
@@ -230,13 +231,17 @@ class _Descent:
         self.grad[:, 1] = torch.bmm(C, self.W)
         if self.any_kept:
             self.grad.addcmul_(self.ridge, self.theta)
+        return top
+
+    def step(self, rate: float) -> None:
+        self.slope()
         length = torch.linalg.vector_norm(self.grad.flatten(1), dim=-1)
         if self.any_plain:
             length = length.masked_fill(self.plain, 1.0)
         self.theta.addcmul_(self.grad, (self.lr * -rate / length).view(-1, 1, 1, 1))
 
 
-def _start(configs: Sequence[Config], k: int, d: int, like: Tensor) -> Tensor:
+def start(configs: Sequence[Config], k: int, d: int, like: Tensor) -> Tensor:
     """First parameters [B, 2, k, d]."""
     drawn = {
         seed: torch.randn(
@@ -310,7 +315,7 @@ def train_ufm(
             f"steps, checks, decay are {steps, checks, decay}: expected ≥ 1, ≥ 1, > 0"
         )
     loss = Loss(n, configs)
-    descent = _Descent(loss, _start(configs, n.shape[-1], d, n), configs)
+    descent = Descent(loss, start(configs, n.shape[-1], d, n), configs)
     kept, alive, history = descent.theta.clone(), n.new_ones(len(n)).bool(), []
     targets, root = loss.targets(), n.sqrt().unsqueeze(-1)
     stops = {round(steps ** (i / checks)) for i in range(1, checks + 1)}
