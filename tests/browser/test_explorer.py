@@ -5,12 +5,19 @@ import math
 import re
 
 import pytest
+import torch
 from built import HTML
 from looks import MODES, violations
 
 from tailwise.geometry.explorer import ROWS, source
 from tailwise.geometry.explorer import page as explorer_page
-from tailwise.geometry.theory import Blocks, step_blocks
+from tailwise.geometry.theory import (
+    Blocks,
+    norms_and_cosines,
+    predicted_grams,
+    step_blocks,
+    temperatures,
+)
 
 BUILT = HTML / "book" / "chapters" / "5_ce_geometry.html"
 ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>alone</title>
@@ -41,6 +48,7 @@ SHOW = """(root) => {
     setting: text("setting"),
     note: text("note"),
     summary: text("summary"),
+    marks: text("marks"),
     drawn: root.querySelector("svg").getBoundingClientRect().height > 100,
     gammaIsUsed: !root.querySelector(".gamma").disabled,
     arrows: [...root.querySelectorAll("g")].map((g) => ({
@@ -143,6 +151,34 @@ def test_words_follow_the_keys(states):
     assert "with balanced classes 109°" in states[-1]["summary"]
 
 
+def test_marks_are_shown_where_the_paper_has_some(states):
+    assert "3.58 free model, 2.5 MLP, 2.64 ResNet" in states[0]["marks"]
+    # Another ratio, or another loss.
+    assert all("Figure 3 has R = 10" in state["marks"] for state in states[1:])
+
+
+def test_counts_of_the_reader(visiting, url):
+    with visiting(url, offline=True) as page:
+        root = page.locator(".geometry-explorer").first
+        shown = root.locator(".own-is")
+        assert shown.text_content() == ""
+        root.locator(".own").fill("900, 300; 40")
+        counts = torch.tensor([900.0, 300, 40])
+        W, _ = predicted_grams(counts, torch.ones(3), "ldt")
+        length, cos = norms_and_cosines(W)
+        words = shown.text_content().replace("−", "-")
+        found = [float(x) for x in re.findall(r"-?\d+\.?\d*", words)]
+        relative = (length / length.max()).tolist()
+        assert found[:3] == pytest.approx(relative, rel=5e-3)
+        i, j = (int(x) - 1 for x in found[3:5])
+        off = cos - 2 * torch.eye(3)
+        assert found[5] == pytest.approx(cos[i, j].item(), abs=5e-4)
+        assert cos[i, j] == off.max()
+        assert found[6] == -0.5
+        root.locator(".own").fill("900, none")
+        assert "Give two to forty counts" in shown.text_content()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_no_fault(browser, url, mode):
     faults = []
@@ -178,3 +214,22 @@ def test_javascript_equals_python(visiting):
         for name, b in zip("WH", step_blocks(*k, ratio, gamma, kind)):
             # Differences of numbers up to a thousand times larger lose three digits.
             assert blocks[name] == pytest.approx(numbers(b), rel=1e-11, abs=1e-12)
+
+
+def test_classifiers_of_any_counts_equal_python(visiting):
+    cases = [
+        ([100, 50, 20, 5], 0.25, "ldt"),
+        ([900, 300, 40], 0.5, "cdt"),
+        ([7, 7, 7, 1, 1], -1.2, "cdt"),
+        ([500] * 10, 0, "ldt"),
+        (list(range(1, 41)), 0.5, "ldt"),
+        ([1e6, 3, 1], 1.5, "cdt"),
+    ]
+    with visiting("about:blank") as page:
+        page.add_script_tag(content=source("js"))
+        call = "given => given.map((one) => classifiers(...one))"
+        found = page.evaluate(call, cases)
+    for (counts, gamma, kind), gram in zip(cases, found, strict=True):
+        W, _ = predicted_grams(counts, temperatures(counts, gamma), kind)
+        # The root of an eigenvalue that is zero but for rounding, 1e-16.
+        assert (torch.tensor(gram).double() - W).norm() < 1e-7 * W.norm()

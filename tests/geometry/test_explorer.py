@@ -1,12 +1,14 @@
 """The explorer of chapter 5 as a piece of a page; `tests/browser` runs it."""
 
+import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 from IPython.display import HTML
 
-from tailwise.geometry.explorer import ROWS, explorer, page
+from tailwise.geometry import sweep
+from tailwise.geometry.explorer import PANELS, ROWS, explorer, page
 from tailwise.geometry.theory import step_blocks
 
 
@@ -32,7 +34,7 @@ def test_page_can_be_shown_twice():
     assert not any("id" in attributes for _, attributes in Tags().met)
     text = page()
     assert text == page()
-    assert len(text.encode()) < 12_000
+    assert len(text.encode()) < 16_000
     assert text.count("<script>") == text.count("</script>") == 1
 
 
@@ -45,6 +47,18 @@ def test_a_table_needs_no_script():
         value = getattr(columns[column], ROWS[row][1]).item()
         # Three decimals of a cosine, three digits of a ratio.
         assert float(text.replace("−", "-")) == pytest.approx(value, rel=5e-3, abs=5e-4)
+
+
+def test_the_marks_are_those_of_the_file():
+    (found,) = re.findall(r"const MARKS = (.*);", page())
+    found = json.loads(found)
+    cells = sweep.marks(figure=3, what="ratio2")
+    assert sum(len(v) for of_loss in found.values() for v in of_loss.values()) == len(
+        cells
+    )
+    for cell in cells.itertuples():
+        models = dict(zip(PANELS, found[cell.loss][f"{cell.gamma:g}"]))
+        assert models[cell.panel] == cell.value
 
 
 def test_explorer_ends_a_cell():

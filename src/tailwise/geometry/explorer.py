@@ -1,7 +1,7 @@
 """The geometry of chapter 5 behind controls, in a notebook or a page without a kernel.
 
-In JavaScript the page holds `geometry.step_blocks` a second time, and the classifiers of
-`geometry.predicted_grams`; tests compare them. It asks nothing of the network. Where
+The page holds `geometry.step_blocks` and the classifiers of `geometry.predicted_grams`
+a second time, in JavaScript; tests compare them. It asks nothing of the network. Where
 scripts do not run, a table remains.
 """
 
