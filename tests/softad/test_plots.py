@@ -12,7 +12,8 @@ from tailwise.methods import risk
 from tailwise.metrics import estimate
 from tailwise.softad import levels, views
 from tailwise.softad import plots as figures
-from tailwise.softad.study import NAMES, Result, Toy, difference, values
+from tailwise.softad.plane import Toy
+from tailwise.softad.study import NAMES, Result, difference, values
 
 
 def made(seed, labels=("ERM", "SoftAD", "CVaR"), architecture="mlp", law="rare"):

@@ -26,7 +26,10 @@ BREAKDOWN = {
     "ch3.double_step": ("ERM, double", WORST),
     "ch3.step_size": ("SharpDRO, half", WORST, "SharpDRO"),
 }
-COMMON = {"ch3.harm_when_common": ("SharpDRO", WORST)}
+COMMON = {
+    "ch3.harm_when_common": ("SharpDRO", WORST),
+    "ch3.common_half": ("SharpDRO, half", WORST),
+}
 SHARPNESS = {
     "ch3.sam_flatter": ("SAM", "eigenvalue"),
     "ch3.flooding_flatter": ("flooding", "eigenvalue"),
@@ -67,6 +70,14 @@ AUTOMATIC = {"ch3.automatic_level": ("SoftAD, auto level", BALANCED)}
 CLEAN = {
     "ch3.clean_coce": ("COCE", BALANCED),
     "ch3.clean_coce_a": ("COCE-A", BALANCED),
+}
+LENET = {
+    "ch3.lenet_coce": ("COCE", BALANCED),
+    "ch3.lenet_coce_a": ("COCE-A", BALANCED),
+    "ch3.lenet_coce_loss": ("COCE", "loss_mean"),
+    "ch3.lenet_coce_a_loss": ("COCE-A", "loss_mean"),
+    "ch3.lenet_sharpdro": ("SharpDRO", WORST),
+    "ch3.lenet_half": ("SharpDRO, half", WORST),
 }
 
 

@@ -12,7 +12,8 @@ from tailwise.methods import risk
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, band, forest
 from tailwise.softad import levels, views
-from tailwise.softad.study import HALF, NAMES, Result, Toy, difference, values
+from tailwise.softad.plane import Toy
+from tailwise.softad.study import HALF, NAMES, Result, difference, values
 
 RULES = {  # of `weight_curves`: four a panel
     "ERM": ("erm", {}),
@@ -84,6 +85,7 @@ def differences(
         )
     ax.axvline(0, color=INK, lw=1)
     ax.set_xlabel(f"{'log ' if log else ''}{NAMES[number]}, less ERM")
+    ax.locator_params(axis="x", nbins=5)
     return ax
 
 

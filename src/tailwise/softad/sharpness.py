@@ -53,8 +53,16 @@ def top_eigenvalue(loss: Loss, at: Tensor, *, tol: float = 1e-2) -> float:
     p, kind = len(at), at.cpu().numpy().dtype
     hessian = LinearOperator((p, p), matvec=product, dtype=kind)
     start = np.random.default_rng(0).standard_normal(p).astype(kind)
-    k = eigsh(hessian, 1, which="LA", v0=start, tol=tol, return_eigenvectors=False)
-    return float(k[0])
+    found = eigsh(
+        hessian,
+        1,
+        which="LA",
+        v0=start,
+        ncv=min(p, 10),  # vectors that are kept: one product each to begin with
+        tol=tol,
+        return_eigenvectors=False,
+    )
+    return float(found[0])
 
 
 def loss_rise(loss: Loss, at: Tensor, reach: float) -> float:
