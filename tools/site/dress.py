@@ -142,6 +142,7 @@ def add_line(notebook, card: Card) -> None:
         f"[solutions]({up}solutions/{name}.ipynb) · "
         f"<a href='{up}../_static/slides.html#ch{card.number}'>slides</a> · "
         f"[notes for teachers]({up}workshop/teacher_{card.number}.md) · "
+        f"[work since](#since-{card.number}) · "
         f"[for a room without a network]({up}workshop/index.md#the-room)\n\n</div>"
     )
     title, _, rest = notebook.cells[0].source.partition("\n")

@@ -10,7 +10,7 @@ import re
 from nbformat.v4 import new_markdown_cell
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import counted, verdict_row
+from tailwise.ledger.board import READ_IN, counted, verdict_row
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES
 
@@ -83,7 +83,15 @@ def carrying(chapter: claims.Chapter) -> str:
     """The claims that carry the chapter, as recorded at the laptop profile."""
     kept = claims.recorded(chapter.key, "laptop")
     rows = [(claim, verdict_row(claim, kept)) for claim in chapter.carrying]
-    return render("opening.html", *TEMPLATES, rows=rows, counted=counted)
+    papers = [c.evidence for c in chapter.claims.values() if c.origin == "this paper"]
+    return render(
+        "opening.html",
+        *TEMPLATES,
+        rows=rows,
+        counted=counted,
+        read=chapter.paper.get("read", ""),
+        evidence={how: papers.count(kind) for kind, how in READ_IN.items()},
+    )
 
 
 def reading_minutes(notebook) -> int:
