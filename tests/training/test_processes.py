@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_chunks
 import torch
+from threadpoolctl import threadpool_info
 from torch import nn
 
 from tailwise.ledger import provenance
@@ -50,7 +52,12 @@ def test_results_are_those_of_a_loop_in_order(jobs, two_cores):
 
 
 def threads() -> list[int]:
-    return [torch.get_num_threads()]
+    """Of torch, of what multiplies for it, and of what multiplies for numpy."""
+    told = re.findall(
+        r"(?:at::|omp_|mkl_)get_(?:num|max)_threads\(\) : (\d+)",
+        torch.__config__.parallel_info(),
+    )
+    return sorted({*map(int, told), *(x["num_threads"] for x in threadpool_info())})
 
 
 def test_a_chunk_computes_on_one_thread_wherever_it_runs():
@@ -59,7 +66,7 @@ def test_a_chunk_computes_on_one_thread_wherever_it_runs():
     try:
         assert in_processes(threads, [()], jobs=1) == [[1]]
         assert torch.get_num_threads() == 2
-        assert in_processes(threads, [()], device="meta") == [[2]]
+        assert 2 in in_processes(threads, [()], device="meta")[0]
     finally:
         torch.set_num_threads(before)
 
