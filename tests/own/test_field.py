@@ -189,3 +189,16 @@ def test_changes_of_tuning_are_paired():
     table = trial.tuning_table(found).loc["local", 20]
     assert table["change"] == pytest.approx(-0.05)
     assert table["largest change"] == pytest.approx(0.1)
+
+
+def test_the_pilot_is_quoted_as_it_was():
+    found = [
+        {"kind": "local", "defects": 5, "decision": "refused", "sentence": "too few."},
+        {"kind": "local", "defects": 20, "decision": "keep", "sentence": "Keep it."}
+        | {"caught": {"plain": 0.25}},
+        {"kind": "global", "defects": 5, "decision": "keep", "sentence": "Other."}
+        | {"caught": {"plain": 1.0}},
+    ]
+    told = trial.pilot_sentences(found, "local")
+    assert told == {5: "Refused: too few.", 20: "Keep it."}
+    assert trial.caught_table(found)["plain"].tolist() == [25, 100]

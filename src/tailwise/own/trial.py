@@ -76,10 +76,23 @@ def draw_few(axes: list[Axes], rows: list[dict], kind: str) -> list[Axes]:
     return axes
 
 
-def pilot_table(rows: list[dict]) -> pd.DataFrame:
-    """The pilot's decision and sentence by kind and number of defects."""
-    table = pd.DataFrame(rows).set_index(["kind", "defects"])
-    return table[["decision", "sentence"]]
+def pilot_sentences(rows: list[dict], kind: str) -> dict[int, str]:
+    """What the pilot said, by number of defects."""
+    return {
+        row["defects"]: ("Refused: " if row["decision"] == "refused" else "")
+        + row["sentence"]
+        for row in rows
+        if row["kind"] == kind
+    }
+
+
+def caught_table(rows: list[dict]) -> pd.DataFrame:
+    """Share of defects that each head of the pilot caught, in per cent."""
+    found = {
+        (row["kind"], row["defects"]): row["caught"] for row in rows if "caught" in row
+    }
+    table = pd.DataFrame.from_dict(found, orient="index")
+    return (100 * table).round(0).astype(int).rename_axis(["kind", "defects"])
 
 
 def tuning_table(rows: list[dict]) -> pd.DataFrame:
