@@ -40,6 +40,7 @@ P = profiles.current()
 
 # %% [markdown]
 # Every solution uses the plainly trained (ERM) networks of seeds 0, 1 and 2, whose features are frozen.
+# Birds are the harsh ones here: a clean background and closer classes leave ERM's worst group near zero, so that three networks show what moves it.
 # A network that is not in the cache is trained first.
 # Three networks show a direction; the chapter has more of them.
 
@@ -50,11 +51,11 @@ NETWORKS = "seeds " + ", ".join(map(str, SEEDS))
 
 def load(name, seed, sets):
     """Draw a world and embed it with its ERM network."""
-    world = spurious.WORLDS[name]
+    worlds = {"birds": spurious.HARSH_BIRDS, "skin": spurious.SKIN}
     size = P.pick(
         smoke=(0.05, 0.5, 0.5), laptop=(0.5, 0.8), full=(1, 1)
     )
-    world, full = world.scaled(*size), P.data == "full"
+    world, full = worlds[name].scaled(*size), P.data == "full"
     epochs = P.pick(smoke=1, laptop=3, full=5)
     g = torch.Generator().manual_seed(seed)
     splits = spurious.draw(world, full=full, generator=g)

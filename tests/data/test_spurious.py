@@ -6,6 +6,7 @@ import torch
 from tailwise.data import spurious
 
 SMALL = {name: world.scaled(0.05) for name, world in spurious.WORLDS.items()}
+SMALL["harsh birds"] = spurious.HARSH_BIRDS.scaled(0.05)
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -104,3 +105,57 @@ def test_stripes_run_as_asked():
 def test_a_world_that_is_too_large_says_what_is_missing():
     with pytest.raises(ValueError, match="world 'birds'.*garments of label 0.*left"):
         spurious.draw(spurious.BIRDS.scaled(2), generator=torch.Generator())
+
+
+def share_along(x):
+    """Share of the change between neighbours that runs across upright stripes."""
+    column = x.diff(dim=-1).square().mean((-2, -1))
+    row = x.diff(dim=-2).square().mean((-2, -1))
+    return column / (column + row)
+
+
+def test_turned_waves_tell_less_of_their_kind():
+    n = 400
+    vertical = torch.arange(n) % 2 == 0
+
+    def told(turn):
+        x = spurious.waves(vertical, torch.Generator().manual_seed(0), turn)
+        assert ((x >= 0) & (x <= 1)).all()
+        return ((share_along(x) > 0.5) == vertical).double().mean().item()
+
+    # A normal turn t changes the kind beyond 45 degrees: P(|t| < pi / 4) for turns up
+    # to pi / 2, where most of them lie.
+    normal = torch.distributions.Normal(0.0, 1.0)
+    for turn in (0.3, 0.55):
+        stay = 2 * normal.cdf(torch.tensor(torch.pi / 4 / turn)).item() - 1
+        # Bends turn the stripes a little more; four standard errors.
+        assert abs(told(turn) - stay) < 0.02 + 4 * (stay * (1 - stay) / n) ** 0.5
+    assert told(0.0) > 0.99
+
+
+def test_birds_differ_from_harsh_birds_in_classes_and_look_alone():
+    easy, harsh = spurious.BIRDS, spurious.HARSH_BIRDS
+    assert easy.counts == harsh.counts
+    assert easy.name == harsh.name == "birds"
+    assert harsh.look == {}
+
+
+def test_the_mean_tint_is_the_look():
+    n = 3000
+    canvas = spurious.Canvas(
+        torch.zeros(n, 32, 32),
+        torch.zeros(n, 32, 32, dtype=torch.bool),
+        torch.zeros(n, dtype=torch.int64),
+        torch.arange(n),
+    )
+    a = torch.arange(n) % 2
+    for tint in (0.0, 0.05):
+        g = torch.Generator().manual_seed(0)
+        x, nuisance = spurious.draw_birds(canvas, a, g, turn=0.4, tint=tint)
+        assert nuisance.all()
+        mean = x.mean((-2, -1))
+        greener = mean[:, 1] - mean[:, 2]
+        found = greener[a == 0].mean() - greener[a == 1].mean()
+        # Twice 1.7 tints; the clamp to [0, 1] takes a little. Five standard errors of
+        # two channels with spread 0.10, over two halves.
+        assert abs(found - 3.4 * tint) < 5 * 0.1 * 2 * (1 / n) ** 0.5 + 0.05 * tint

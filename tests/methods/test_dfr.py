@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import check_grad
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch.nn import functional as F
 
 from tailwise.methods import afr
 from tailwise.methods.afr import AutomaticFeatureReweighting
@@ -375,60 +375,92 @@ def erm_head():
     return LogisticRegression().fit(X, y)
 
 
-def test_the_gradient_of_afr_is_its_slope():
-    rng = np.random.default_rng(0)
-    old, theta, mu = rng.normal(size=4), rng.normal(size=4), rng.random(30) / 15
-    sign = np.where(rng.random(30) < 0.4, 1, -1)
-    args = rng.normal(size=(30, 4)), sign, mu, old, 0.3
-    error = check_grad(
-        lambda t: afr._afr_loss(t, *args)[0],
-        lambda t: afr._afr_loss(t, *args)[1],
-        theta,
-    )
-    assert error < 1e-5  # forward differences: square root of machine precision
+def two_outputs(X, y, old, gamma, ridge, lr, steps):
+    """The script's descent with one output a class, as one score; by autograd."""
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    half = torch.from_numpy(np.append(old.coef_, old.intercept_)) / 2
+    start = torch.stack([-half, half])
+
+    def logits(head):
+        return X @ head[:, :-1].T + head[:, -1]
+
+    each = torch.exp(-gamma * logits(start).softmax(1)[torch.arange(len(y)), y])
+    each = each * (len(y) / torch.bincount(y).double())[y]
+    each = each / each.sum()
+    head = start.clone().requires_grad_()
+    descent = torch.optim.SGD([head], lr=lr)
+    for _ in range(steps):
+        descent.zero_grad()
+        loss = each @ F.cross_entropy(logits(head), y, reduction="none")
+        (loss + ridge * (head - start).square().sum()).backward()
+        descent.step()
+    return (head[1] - head[0]).detach().numpy()
 
 
-def test_afr_without_emphasis_is_class_weighted_logistic_regression():
+@pytest.mark.parametrize(("gamma", "ridge", "lr"), [(4, 0.3, 0.02), (14, 0.0, 0.2)])
+def test_afr_takes_the_steps_of_the_script(gamma, ridge, lr):
+    old, steps = erm_head(), 30
+    # Looked at before the first step and after the last one alone.
+    head = AutomaticFeatureReweighting([gamma], [ridge], [lr], steps, every=steps)
+    X_new = np.repeat(X, 2, 0)
+    head.fit(X, Y, head=old, selection=(X_new, np.repeat(Y, 2), np.repeat(G, 2)))
+    found = two_outputs(X, Y, old, gamma, ridge, lr, steps)
+    assert head.step_ in (0, steps)
+    theta = np.append(head.coef_, head.intercept_)
+    expected = np.append(old.coef_, old.intercept_) if head.step_ == 0 else found
+    np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-12)
+    worst = [
+        worst_group(Y, X @ t[:-1] + t[-1] > 0, G)
+        for t in (np.append(old.coef_, old.intercept_), found)
+    ]
+    # Not by chance: one of the two is better.
+    assert worst[0] != worst[1]
+    assert head.scores_.item() == max(worst)
+    assert head.step_ == (steps if worst[1] > worst[0] else 0)
+
+
+def test_afr_stays_at_its_head_where_nothing_is_better():
+    old = erm_head()
+    perfect = (X, old.predict(X))
+    head = AutomaticFeatureReweighting([8.0]).fit(X, Y, head=old, selection=perfect)
+    np.testing.assert_array_equal(head.coef_, old.coef_)
+    np.testing.assert_array_equal(head.intercept_, old.intercept_)
+    assert (head.step_, head.scores_.max()) == (0, 1)
+
+
+def test_afr_without_emphasis_becomes_class_weighted_logistic_regression():
+    Z = StandardScaler().fit_transform(X)
     old = SimpleNamespace(coef_=np.zeros((1, 12)), intercept_=np.zeros(1))
-    head = AutomaticFeatureReweighting([0.0], [0.05]).fit(X, Y, head=old)
-    weight = 1 / np.bincount(Y)[Y]
-    Z = np.column_stack([X, np.ones(len(X))])  # the intercept is penalised as well
-    model = LogisticRegression(C=1 / (2 * 0.05), fit_intercept=False, tol=1e-10)
-    model.fit(Z, Y, sample_weight=weight / weight.sum())
-    found = np.append(head.coef_, head.intercept_)
-    # L-BFGS-B stops at a gradient of 1e-5; the curvature is at least 0.1.
-    np.testing.assert_allclose(found, model.coef_[0], atol=1e-4)
+    model = LogisticRegression(C=np.inf, class_weight="balanced", tol=1e-10)
+    model.fit(Z, Y)
+    # Selected by what the limit predicts, so that the last steps are kept.
+    head = AutomaticFeatureReweighting([0.0], [0.0], [1.0], steps=400, every=400)
+    head.fit(Z, Y, head=old, selection=(Z, model.predict(Z)))
+    assert head.step_ == 400
+    np.testing.assert_allclose(head.coef_, model.coef_, atol=1e-4)
+    np.testing.assert_allclose(head.intercept_, model.intercept_, atol=1e-4)
 
 
-def test_afr_is_stationary_for_the_weights_of_its_docstring():
-    old = erm_head()
-    head = AutomaticFeatureReweighting([4.0], [0.05]).fit(X, Y, head=old)
-    right = old.predict_proba(X)[np.arange(len(Y)), Y]
-    mu = np.exp(-4 * right) / np.bincount(Y)[Y]
-    wrong = head.predict_proba(X)[:, 1] - Y  # slope of the logistic loss
-    pull = (mu / mu.sum() * wrong) @ np.column_stack([X, np.ones(len(X))])
-    move = np.append(head.coef_ - old.coef_, head.intercept_ - old.intercept_)
-    # L-BFGS-B stops at a gradient of 1e-5 or when the loss stops falling.
-    np.testing.assert_allclose(pull, -2 * 0.05 * move, atol=1e-4)
-    assert np.abs(move).max() > 0.1
-
-
-def test_afr_stays_at_its_head_when_it_must():
-    old = erm_head()
-    head = AutomaticFeatureReweighting([8.0], [1e6]).fit(X, Y, head=old)
-    np.testing.assert_allclose(head.coef_, old.coef_, atol=1e-5)
-    np.testing.assert_allclose(head.intercept_, old.intercept_, atol=1e-5)
+def test_afr_weighs_samples_as_its_docstring_says():
+    p, target = np.array([0.9, 0.5, 0.1, 0.2]), np.array([0, 0, 0, 1])
+    found = afr.afr_weights(p, target, np.array([0.0, 2.0]))
+    np.testing.assert_allclose(found[0], [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    raw = np.exp(-2 * p) / [3, 3, 3, 1]
+    np.testing.assert_allclose(found[1], raw / raw.sum())
 
 
 def test_afr_moves_weight_to_the_worst_group_and_selects_by_it():
     X, y, g = world((700, 60, 40, 600), seed=3)
     old = erm_head()
     X_new, y_new, g_new = world((800,) * 4, seed=6)
-    head = AutomaticFeatureReweighting()
+    head = AutomaticFeatureReweighting((1.0, 4.0), (0.0, 0.1), (0.02, 0.2, 1.0))
     head.fit(X, y, head=old, selection=(X_new, y_new, g_new))
-    assert head.scores_.shape == (len(head.gammas), len(head.ridges))
+    assert head.scores_.shape == (2, 2, 3)
     best = np.unravel_index(head.scores_.argmax(), head.scores_.shape)
-    assert (head.gamma_, head.ridge_) == (head.gammas[best[0]], head.ridges[best[1]])
+    grids = head.gammas, head.ridges, head.lrs
+    chosen = tuple(grid[k] for grid, k in zip(grids, best))
+    assert (head.gamma_, head.ridge_, head.lr_) == chosen
+    assert head.step_ % head.every == 0
     assert head.scores_.max() == worst_group(y_new, head.predict(X_new), g_new)
     # Four standard errors of the accuracy of one group.
     before = worst_group(y_new, old.predict(X_new), g_new)
@@ -443,6 +475,9 @@ def test_afr_moves_weight_to_the_worst_group_and_selects_by_it():
         ({"gammas": []}, {}, r"gammas is \[\]"),
         ({"gammas": [-1]}, {}, r"gammas is \[-1\]"),
         ({"ridges": [np.nan]}, {}, r"ridges is \[nan\]"),
+        ({"lrs": [np.inf]}, {}, r"lrs is \[inf\]"),
+        ({"steps": 0}, {}, "steps is 0: expected a whole number"),
+        ({"every": 2.5}, {}, "every is 2.5: expected a whole number"),
         ({}, {"selection": (X, Y, G[1:])}, "groups has shape"),
         (
             {},
@@ -462,7 +497,7 @@ def test_bad_input_of_afr_is_named(parameters, fit, message):
 @parametrize_with_checks(
     [
         DeepFeatureReweighting(random_state=0),
-        AutomaticFeatureReweighting([4.0], [0.1]),
+        AutomaticFeatureReweighting([4.0], [0.1], steps=20),
     ]
 )
 def test_they_are_scikit_learn_classifiers(estimator, check):

@@ -11,7 +11,7 @@ from tailwise.own import features
 from tailwise.own.sample import write
 
 SHARE = 0.02
-SMALL = spurious.BIRDS.scaled(SHARE)
+SMALL = spurious.HARSH_BIRDS.scaled(SHARE)
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +72,5 @@ def test_the_seed_decides_and_a_file_is_replaced(path, tmp_path):
 
 
 def test_half_the_training_images_by_default():
-    assert sum(spurious.BIRDS.scaled(0.5).counts["train"]) == 2397
+    assert sum(spurious.HARSH_BIRDS.scaled(0.5).counts["train"]) == 2397
     assert write.__kwdefaults__["share"] == 0.5

@@ -361,3 +361,35 @@ def test_a_block_adds_its_shortcut(stride):
             weight.zero_()
         assert torch.equal(block(x), block.shortcut(x).relu())
     assert not torch.equal(kept, block(x))
+
+
+def test_wide_features_keep_sixteen_parts_of_the_validation_set_apart(splits):
+    model = resnet.SmallResNet(2).eval()
+    found = training.embed(model, splits, "cpu", ("val", "wide"))
+    assert set(found.features) == {"val", "wide", "test"}
+    maps = resnet.folded(model).maps(splits.val.x).detach().double()
+    n, d, h, w = maps.shape
+    by_hand = np.stack(
+        [
+            maps[:, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((-2, -1))
+            for c in range(d)
+            for i in range(h // 2)
+            for j in range(w // 2)
+        ],
+        1,
+    )
+    assert found.features["wide"].shape == (n, 16 * d)
+    # Single precision.
+    np.testing.assert_allclose(found.features["wide"], by_hand, rtol=1e-4, atol=1e-5)
+    mean = found.features["wide"].reshape(n, d, 16).mean(-1)
+    np.testing.assert_allclose(mean, found.features["val"], rtol=1e-4, atol=1e-5)
+
+
+def test_weight_decay_is_that_of_the_recipe(splits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        training.loop, "train", lambda *_, **options: seen.append(options)
+    )
+    for decay in (1e-4, 3.0):
+        fit(replace(RECIPE, decay=decay), splits)
+    assert [options["weight_decay"] for options in seen] == [1e-4, 3.0]

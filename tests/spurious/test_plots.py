@@ -182,7 +182,7 @@ def test_maps_are_those_of_each_head_for_what_it_predicts(page):
             grey, heat = ax.images
             np.testing.assert_allclose(grey.get_array(), test.x[row].mean(0))
             cam = explain.class_activation_map(
-                maps[k : k + 1], torch.from_numpy(head.coef), torch.tensor([predicted])
+                maps[k : k + 1], torch.from_numpy(head.coef), torch.tensor([y])
             )[0]
             np.testing.assert_allclose(
                 heat.get_array(), cam / cam.max().clamp_min(1e-12), rtol=1e-5
@@ -196,7 +196,7 @@ def test_a_map_without_evidence_is_drawn_as_nothing(page):
     axes, test = page(2, 6), images([0] * 6)
     run = SimpleNamespace(
         heads={"ERM": Head(np.array([1.0]), 0.0)},
-        features={"test": -np.ones((6, 1))},
+        features={"test": np.ones((6, 1))},
         shown=torch.arange(6),
         shown_maps=torch.ones(6, 1, 2, 2),
     )

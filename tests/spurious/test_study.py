@@ -27,7 +27,11 @@ METHODS = [
     "group DRO",
     "balanced data",
 ]
-SCRATCH = ["ERM, from scratch", "DFR, from scratch", "balanced data, from scratch"]
+KINDS = ["own", "moved threshold", "DFR"]
+TRAINED = ["group-balanced sampling", "group DRO", "balanced data"]
+SCRATCH = ["ERM, from scratch", "balanced data, from scratch"]
+REFITTED = [study.name_of(name, kind) for name in TRAINED for kind in KINDS]
+REFITTED += [study.name_of(name, kind) for name in SCRATCH for kind in KINDS]
 
 
 def tiny(name):
@@ -195,50 +199,50 @@ def test_the_nuisance_weight_is_a_share_in_units_of_spread(world):
 def test_maps_are_shared_out_between_object_and_nuisance(world):
     on_object = study.report(Head(np.array([1.0, 0, 0, 0]), 0.0), world)
     assert (on_object.object_share, on_object.nuisance_share) == (1, 0)
-    on_nuisance = study.report(Head(np.array([0, 1.0, 0, 0]), 0.0), world)
+    # The attribute has no values below zero: with a negative weight it speaks for 0.
+    on_nuisance = study.report(Head(np.array([0, -1.0, 0, 0]), 0.0), world)
     assert (on_nuisance.object_share, on_nuisance.nuisance_share) == (0, 1)
     for found in (on_object, on_nuisance):
         assert (found.object_floor, found.nuisance_floor) == (0.5, 0.5)
-    # Where the two masks cover the image, so do the shares; single precision.
+
+
+def test_one_class_of_each_image_is_mapped_whatever_is_predicted(world):
+    test = world.splits.test
     for head in some_heads(3):
-        found = study.report(head, world)
-        assert found.object_share + found.nuisance_share == pytest.approx(1, abs=1e-6)
+        evidence = (world.maps * torch.from_numpy(head.coef)[:, None, None]).sum(1)
+        sign = (2 * test.y - 1)[:, None, None]
+        shares = []
+        for cam, half in (
+            (evidence * sign, np.s_[..., :2]),
+            (-evidence, np.s_[..., 2:]),
+        ):
+            cam = cam.relu()
+            each = cam[half].sum((-2, -1)) / cam.sum((-2, -1))
+            shares.append(each.nanmean().item())
+        for intercept in (-9.0, 0.0, 9.0):
+            found = study.report(replace(head, intercept=intercept), world)
+            # Single precision.
+            assert found.object_share == pytest.approx(shares[0], rel=1e-4)
+            assert found.nuisance_share == pytest.approx(shares[1], rel=1e-4)
 
 
 def test_images_without_a_nuisance_do_not_count_in_its_share(world):
     test = world.splits.test
     few = replace(test, nuisance_mask=test.nuisance_mask & (test.a == 1)[:, None, None])
     other = replace(world, splits=SimpleNamespace(test=few, train=test))
-    head = Head(np.array([0, 1.0, 0, 0]), 0.0)
+    head = Head(np.array([0, -1.0, 0, 0]), 0.0)
     assert study.report(head, other).nuisance_share == 1
     assert study.report(head, other).nuisance_floor == 0.5
 
 
 def test_maps_without_evidence_are_counted_and_left_out(world):
-    clear = study.report(Head(np.array([1.0, 0, 0, 0]), 0.0), world)
-    assert clear.empty_maps == 0
-    # The attribute speaks for label 1 or not at all, the intercept decides for 0.
-    silent = study.report(Head(np.array([0, 1.0, 0, 0]), -5.0), world)
-    assert silent.empty_maps == 1
-    assert np.isnan([silent.object_share, silent.nuisance_share]).all()
-    # Here it decides for 1: only images without the attribute have empty maps.
-    half = study.report(Head(np.array([0, 1.0, 0, 0]), 5.0), world)
-    assert half.empty_maps == (world.splits.test.a == 0).double().mean()
-    assert half.nuisance_share == 1
-    assert np.isnan(half.nuisance_share_0)
-
-
-def test_the_share_on_the_nuisance_is_also_that_of_images_called_label_0(world):
-    for head in some_heads(3):
-        scores = torch.from_numpy(head.scores(world.features["test"]))
-        coef = torch.from_numpy(head.coef)
-        cam = explain.class_activation_map(world.maps, coef, (scores > 0).long())
-        nuisance = cam[:, :, 2:].sum((-2, -1)) / cam.sum((-2, -1))
-        expected = nuisance[scores <= 0].nanmean().item()
-        found = study.report(head, world)
-        # Single precision.
-        assert found.nuisance_share_0 == pytest.approx(expected, rel=1e-5)
-        assert found.nuisance_share_0 != found.nuisance_share
+    test = world.splits.test
+    # The attribute speaks for label 1 or not at all.
+    found = study.report(Head(np.array([0, 1.0, 0, 0]), 0.0), world)
+    empty = (test.y == 0) | (test.a == 0)
+    assert found.empty_maps == empty.double().mean()
+    assert found.object_share == 0
+    assert np.isnan(found.nuisance_share)
 
 
 # Heads
@@ -362,7 +366,7 @@ def runs(own_cache):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return {
-            "birds": study.run_seed(RECIPES["birds"], scratch=True),
+            "birds": study.run_seed(RECIPES["birds"], full=True),
             "skin": study.run_seed(RECIPES["skin"]),
         }
 
@@ -400,7 +404,7 @@ def without_redraws(report):
 
 
 def test_a_run_has_every_method(runs):
-    assert list(runs["birds"].reports) == METHODS + SCRATCH
+    assert list(runs["birds"].reports) == METHODS[:5] + REFITTED
     pasted = [*METHODS[:5], "DFR, pasted group", *METHODS[5:]]
     assert list(runs["skin"].reports) == pasted
     assert list(runs["birds"].heads) == METHODS[:5]
@@ -413,11 +417,12 @@ def test_a_run_has_every_method(runs):
 def test_all_numbers_are_in_their_range(runs, name):
     for method, report in runs[name].reports.items():
         assert report.accuracy.counts.tolist() == list(TEST)
-        if method in SCRATCH:
+        if "scratch" in method:
             continue  # a few steps from random weights may leave maps without evidence
         for number in NUMBERS:
             value = getattr(report, number)
-            of_redraws = number in REDRAWN and method in METHODS[-3:-1]
+            known = method in METHODS[:5] or method.startswith(("balanced", "DFR"))
+            of_redraws = number in REDRAWN and not known
             assert np.isfinite(value) != of_redraws, (method, number)
             if of_redraws:
                 continue
@@ -449,7 +454,8 @@ def test_reports_are_those_of_the_heads(runs, worlds, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_keeps_features_and_six_maps_of_its_erm_network(runs, worlds, name):
     run, world = runs[name], worlds[name]
-    assert set(run.features) == set(world.features)
+    wide = {"wide"} if name == "birds" else set()
+    assert set(run.features) == set(world.features) | wide
     for split, features in world.features.items():
         np.testing.assert_array_equal(run.features[split], features)
     group = world.splits.test.group
@@ -480,30 +486,76 @@ def test_zeros_are_counted_in_the_head_on_validation_data(runs, worlds):
         X, val = world.features["val"], world.splits.val
         by_hand = study.sparsity(study.refitted(world, X, val, 0)[1], world)
         for field in fields(study.Sparsity):
-            np.testing.assert_array_equal(
-                getattr(run.sparsity, field.name), getattr(by_hand, field.name)
-            )
+            found = getattr(run.sparsity, field.name)
+            if field.name.startswith(("wide", "zeros_random")):
+                assert np.isfinite(found) == (name == "birds")
+            else:
+                np.testing.assert_array_equal(found, getattr(by_hand, field.name))
 
 
-def test_other_networks_are_measured_with_their_own_heads(runs, worlds):
+def test_permuted_labels_are_fitted_with_the_penalty_of_the_true_ones(runs, worlds):
+    world, run = worlds["birds"], runs["birds"]
+    val = world.splits.val
+    y, a = val.y.numpy(), val.a.numpy()
+    permuted = np.random.default_rng(0).permutation(y)
+    wide = run.features["wide"]
+
+    def fitted(X, y, **options):
+        head = DeepFeatureReweighting(scaler="validation", random_state=0, **options)
+        return head.fit(X, y, groups=2 * y + a)
+
+    found = run.sparsity
+    one = fitted(world.features["val"], permuted, C=[found.C], n_resamples=5)
+    assert found.zeros_random == np.mean(one.heads_.coef == 0)
+    true = fitted(wide, y)
+    assert found.wide_single == np.mean(true.heads_.coef == 0)
+    assert found.wide_mean == np.mean(true.coef_ == 0)
+    other = fitted(wide, permuted, C=[true.C_], n_resamples=5)
+    assert found.wide_random == np.mean(other.heads_.coef == 0)
+    assert found.random_excess == found.zeros_random - found.zeros_single
+    assert found.wide_random_excess == found.wide_random - found.wide_single
+    # More features than samples: no optimum needs more of them than there are samples.
+    assert found.wide_single > 1 - (4 * min(VAL) + 1) / wide.shape[1]
+
+
+def test_every_head_is_measured_on_every_network(runs, worlds):
     run, splits = runs["birds"], worlds["birds"].splits
     recipe = RECIPES["birds"]
-    changes = {name: {"method": name} for name in METHODS[-3:]}
+    changes = {name: {"method": name} for name in TRAINED}
     # Two more epochs from random weights.
     scratch = {"pretrained": False, "epochs": 3}
-    changes |= {SCRATCH[0]: scratch, SCRATCH[2]: {**scratch, "method": METHODS[-1]}}
+    changes |= {SCRATCH[0]: scratch, SCRATCH[1]: {**scratch, "method": METHODS[-1]}}
     for method, change in changes.items():
         model, now = fit(replace(recipe, **change), splits)
         other = embed(model, splits, "cpu")
         assert not now, method
-        found = study.report(study.own_head(other), other)
-        if method != METHODS[-1]:
-            found = without_redraws(found)
-        assert_equal(found, run.reports[method], method)
-        if method == SCRATCH[0]:
-            head, _ = study.refitted(other, other.features["val"], splits.val, 0)
-            found = without_redraws(study.report(head, other))
-            assert_equal(found, run.reports[SCRATCH[1]])
+        own, f = study.own_head(other), other.features
+        heads = {
+            "own": own,
+            "moved threshold": study.moved(own, f["val"], splits.val),
+            "DFR": study.refitted(other, f["val"], splits.val, 0)[0],
+        }
+        for kind, head in heads.items():
+            found = study.report(head, other)
+            if method != METHODS[-1]:
+                found = without_redraws(found)
+            assert_equal(found, run.reports[study.name_of(method, kind)], method)
+
+
+def test_a_run_for_maps_is_a_part_of_the_whole(runs):
+    few = study.run_seed(RECIPES["skin"], maps_only=True)
+    assert list(few.reports) == ["ERM", "ERM, moved threshold", "DFR"]
+    assert (few.n_networks, few.n_trained) == (1, 0)
+    for method, report in few.reports.items():
+        expected = without_redraws(runs["skin"].reports[method])
+        assert_equal(report, expected, method)
+
+
+def test_heads_on_trainings_have_names():
+    assert study.name_of("ERM", "own") == "ERM"
+    assert study.name_of("ERM", "DFR") == "DFR"
+    assert study.name_of("ERM", "moved threshold") == "ERM, moved threshold"
+    assert study.name_of("group DRO", "DFR") == "group DRO, DFR"
 
 
 def test_a_second_run_trains_nothing_and_finds_the_same(runs):
@@ -516,12 +568,14 @@ def test_a_second_run_trains_nothing_and_finds_the_same(runs):
     np.testing.assert_array_equal(again.sparsity.zeros, runs["skin"].sparsity.zeros)
 
 
-def test_a_step_of_group_dro_is_judged_on_validation_data(worlds):
+def test_group_dro_is_tuned_on_validation_data_one_setting_after_the_other(worlds):
     recipe, splits = RECIPES["birds"], worlds["birds"].splits
-    found = study.tune_group_dro(recipe, [0.05, 0.5])
-    assert list(found) == [0.05, 0.5]
-    for step, worst in found.items():
-        chosen = replace(recipe, method="group DRO", dro_step=step)
+    found = study.tune_group_dro(recipe, [0.05, 0.5], [30.0])
+    steps = [(0.05, recipe.decay), (0.5, recipe.decay)]
+    best, _ = max(steps, key=found.get)
+    assert list(found) == [*steps, (best, 30.0)]
+    for (step, decay), worst in found.items():
+        chosen = replace(recipe, method="group DRO", dro_step=step, decay=decay)
         model, now = fit(chosen, splits)
         assert not now
         with torch.no_grad():
@@ -663,40 +717,95 @@ def test_what_is_measured_is_told_by_part_and_shown(seeds):
         assert shown == f"{e.mean:.3f} ± {e.stderr:.3f}"
 
 
-def test_a_sweep_is_its_runs_with_the_tuned_step():
+def test_a_sweep_is_its_runs_with_the_tuned_setting():
     world, size = tiny("birds"), {"epochs": 1}
-    found = study.sweep({"birds": world}, 2, steps=(0.01, 0.5), **size)
-    best = found.tuned.loc["birds"].idxmax()
-    assert found.tuned.loc["birds"].to_dict() == study.tune_group_dro(
-        Recipe(world, 1000, **size), (0.01, 0.5)
-    )
-    for seed, run in enumerate(found.runs["birds"]):
-        alone = study.run_seed(Recipe(world, seed, dro_step=best, **size))
+    grid = {"steps": (0.01, 0.5), "decays": (30.0,)}
+    found = study.sweep({"birds": world}, 2, **grid, maps={"birds": 1}, **size)
+    tuned = study.tune_group_dro(Recipe(world, 1000, **size), *grid.values())
+    assert found.tuned["worst group"].to_dict() == {
+        ("birds", *setting): worst for setting, worst in tuned.items()
+    }
+    step, decay = max(tuned, key=tuned.get)
+    for seed, run in enumerate(found.runs["birds"][:2]):
+        recipe = Recipe(world, seed, dro_step=step, decay=decay, **size)
+        alone = study.run_seed(recipe)
         for method, report in alone.reports.items():
             assert_equal(report, run.reports[method], method)
-    assert found.n_networks == 8
-    assert found.n_trained <= 8
+    last = found.runs["birds"][2]
+    few = study.run_seed(Recipe(world, 2, **size), maps_only=True)
+    assert_equal(few.reports["DFR"], last.reports["DFR"])
+    assert found.n_networks == 9
+    assert found.n_trained <= 9
+    # A method of some runs is averaged over those alone.
+    assert study.over_seeds(found.runs["birds"], "AFR", "worst", "DFR").n == 2
+    assert study.over_seeds(found.runs["birds"], "DFR", "worst", "ERM").n == 3
+    assert len(study.share_of_gap(found.runs["birds"], "DFR")) == 2
 
 
-def test_a_sweep_takes_the_step_that_is_best_on_a_world_of_its_own(monkeypatch):
-    tuned = {"birds": {0.01: 0.2, 0.1: 0.4, 1.0: 0.3}, "skin": {0.01: 0.5, 0.1: 0.0}}
+def test_only_group_dro_is_trained_with_the_tuned_decay(monkeypatch):
+    asked = []
+
+    def remembered(recipe, splits):
+        asked.append((recipe.method, recipe.decay))
+        return fit(replace(recipe, decay=Recipe.decay), splits)
+
+    monkeypatch.setattr(study, "fit", remembered)
+    study.run_seed(replace(RECIPES["skin"], decay=3.0))
+    assert dict(asked) == {
+        name: 3.0 if name == "group DRO" else Recipe.decay for name in ("ERM", *TRAINED)
+    }
+
+
+def test_a_sweep_takes_the_setting_that_is_best_on_a_world_of_its_own(monkeypatch):
+    tuned = {
+        "birds": {(0.01, 1e-4): 0.2, (0.1, 1e-4): 0.4, (0.1, 1.0): 0.3},
+        "skin": {(0.01, 1e-4): 0.5, (0.1, 1e-4): 0.0, (0.01, 1.0): 0.6},
+    }
     asked, ran = [], []
 
-    def tune(recipe, steps):
-        asked.append((recipe.world.name, recipe.seed, steps))
+    def tune(recipe, *grid):
+        asked.append((recipe.world.name, recipe.seed, *grid))
         return tuned[recipe.world.name]
 
-    def run(recipe, *, scratch):
-        ran.append((recipe.world.name, recipe.seed, recipe.dro_step, scratch))
+    def run(recipe, *, full=False, maps_only=False):
+        setting = recipe.dro_step, recipe.decay
+        ran.append((recipe.world.name, recipe.seed, setting, full, maps_only))
         return SimpleNamespace(n_networks=4, n_trained=recipe.seed)
 
     monkeypatch.setattr(study, "tune_group_dro", tune)
     monkeypatch.setattr(study, "run_seed", run)
-    steps = (0.01, 0.1, 1.0)
-    found = study.sweep(spurious.WORLDS, 2, steps=steps, scratch=["skin"], epochs=1)
-    assert asked == [("birds", 1000, steps), ("skin", 1000, steps)]
-    birds = [("birds", 0, 0.1, False), ("birds", 1, 0.1, False)]
-    assert ran == [*birds, ("skin", 0, 0.01, True), ("skin", 1, 0.01, True)]
+    grid = {"steps": (0.01, 0.1), "decays": (1.0,)}
+    more = {"skin": 1}
+    found = study.sweep(spurious.WORLDS, 2, **grid, fully=["skin"], maps=more, epochs=1)
+    assert asked == [(name, 1000, *grid.values()) for name in ("birds", "skin")]
+    usual = (Recipe.dro_step, Recipe.decay)
+    assert ran == [
+        *(("birds", seed, (0.1, 1e-4), False, False) for seed in range(2)),
+        *(("skin", seed, (0.01, 1.0), True, False) for seed in range(2)),
+        ("skin", 2, usual, False, True),
+    ]
     assert list(found.runs) == ["birds", "skin"]
-    assert (found.n_networks, found.n_trained) == (16, 2)
-    assert found.tuned.loc["birds"].to_dict() == tuned["birds"]
+    assert (found.n_networks, found.n_trained) == (20, 4)
+
+
+def test_a_matrix_has_a_row_a_training_and_a_column_a_head(seeds):
+    runs = [
+        SimpleNamespace(
+            reports={
+                study.name_of(training, kind): fake(
+                    0.1 * i + 0.2 * np.array([s, 1, 1, 1])
+                )
+                for i, training in enumerate(("ERM", "group DRO"))
+                for s, kind in zip((j / 5, j / 6, j / 7), KINDS)
+            },
+            sparsity=None,
+        )
+        for j in range(3)
+    ]
+    found = study.matrix(runs, ["group DRO", "ERM"])
+    assert list(found.index) == ["group DRO", "ERM"]
+    assert list(found.columns) == KINDS
+    for training, row in found.iterrows():
+        for kind, shown in row.items():
+            e = study.over_seeds(runs, study.name_of(training, kind), "worst")
+            assert shown == f"{e.mean:.3f} ± {e.stderr:.3f}"

@@ -169,7 +169,7 @@ def stacked(seeds: list[list[Part]]) -> list[Part]:
 
 def rare_groups(P: Profile, seeds: Sequence[int]) -> World:
     """Clothes on land and on water, every group present; a pretrained network."""
-    return _spurious(P, seeds, spurious.BIRDS, "rare groups")
+    return _spurious(P, seeds, spurious.HARSH_BIRDS, "rare groups")
 
 
 def missing_group(P: Profile, seeds: Sequence[int]) -> World:

@@ -33,7 +33,7 @@ def write(path: str | Path, *, share: float = 0.5, seed: int = 0) -> Path:
     -------
     Path
     """
-    world = spurious.BIRDS.scaled(share)
+    world = spurious.HARSH_BIRDS.scaled(share)
     images = spurious.draw(world, generator=torch.Generator().manual_seed(seed)).train
     model = resnet.SmallResNet(2)
     model.body.load_state_dict(pretrained_body(), strict=False)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise.data import fashion, spurious
@@ -17,6 +17,7 @@ from tailwise.training import cache, loop
 
 METHODS = ("ERM", "group-balanced sampling", "group DRO", "balanced data")
 SETS = ("train", "val", "hold", "test", "test_same", "test_swapped", "val_pasted")
+WIDE = 4  # positions a side that are kept apart in wide features
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Recipe:
     device : str
     dro_step : float
         Step size of the group weights of group DRO.
+    decay : float
+        Weight decay of AdamW.
     """
 
     world: spurious.World
@@ -48,6 +51,7 @@ class Recipe:
     full: bool = False
     device: str = "cpu"
     dro_step: float = 0.05
+    decay: float = 1e-4
 
 
 def erm_loss(logits: Tensor, group: Tensor) -> Tensor:
@@ -127,6 +131,7 @@ def _train(model: resnet.SmallResNet, recipe: Recipe, splits: spurious.Splits) -
         generator=torch.Generator().manual_seed(reseeded(recipe.seed)),
         batch_size=96,
         lr=2e-3,
+        weight_decay=recipe.decay,
         loss=loss,
     )
 
@@ -142,7 +147,8 @@ class Embedded:
     Attributes
     ----------
     features : dict of str to ndarray [n, d]
-        For the sets of `Splits` that were asked for.
+        For the sets of `Splits` that were asked for; "wide" are those of the
+        validation set averaged over 16 parts of the image each, ``[n, 16 d]``.
     maps : Tensor [n, d, h, w]
         Of the test images.
     splits : Splits
@@ -164,12 +170,21 @@ def embed(
     device: str,
     sets: tuple[str, ...] = SETS,
 ) -> Embedded:
-    """Extract features of the given sets, and the maps and features of the test set."""
+    """Extract features of the given sets, and the maps and features of the test set.
+
+    The set "wide" is the validation set with wide features.
+    """
     frozen = resnet.folded(model)
+    wide = "wide" in sets
+    sets = tuple(s for s in sets if s != "wide")
     images = {s: _layout(getattr(splits, s).x, device) for s in {*sets, "test"}}
     maps = torch.cat([frozen.maps(x).cpu() for x in images.pop("test").split(500)])
     features = {s: loop.extract(frozen.features, x) for s, x in images.items()}
     features["test"] = maps.mean((-2, -1), dtype=torch.float64)
+    if wide:
+        parts = nn.Sequential(nn.AdaptiveAvgPool2d(WIDE), nn.Flatten())
+        x = _layout(splits.val.x, device)
+        features["wide"] = loop.extract(lambda rows: parts(frozen.maps(rows)), x)
     weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
     return Embedded(
         features={name: values.numpy() for name, values in features.items()},

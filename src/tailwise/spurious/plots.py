@@ -106,7 +106,7 @@ def heat(
 
 
 def maps(axes: np.ndarray, run: SeedRun, test: Images, methods: Sequence[str]) -> None:
-    """Six test images above the class activation map of each head.
+    """Six test images above each head's map of evidence for the true label.
 
     `axes` is ``[1 + methods, 6]``; `test` are the test images of the run's world.
     """
@@ -117,7 +117,7 @@ def maps(axes: np.ndarray, run: SeedRun, test: Images, methods: Sequence[str]) -
         scores = torch.from_numpy(head.scores(run.features["test"][run.shown]))
         predicted = (scores > 0).long()
         coef = torch.from_numpy(head.coef)
-        cam = explain.class_activation_map(run.shown_maps, coef, predicted)
+        cam = explain.class_activation_map(run.shown_maps, coef, shown.y)
         for k, ax in enumerate(line):
             extent = (0, 32, 32, 0)
             grey = shown.x[k].mean(0)

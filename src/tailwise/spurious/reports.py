@@ -1,6 +1,6 @@
 """What one head of chapter 2 achieves, looks at and is made of, on one drawn world."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,14 +39,14 @@ class Report:
         Mean change of the score when attribute 0 becomes 1, in standard deviations of
         the test scores; NaN as well.
     object_share, object_floor : float
-        Share of the map on the object, and of a flat map.
+        Share on the object of the map of evidence for the true label, whatever the
+        head predicts, and of a flat map.
     nuisance_share, nuisance_floor : float
-        The same for the nuisance, over images that have one.
-    nuisance_share_0 : float
-        The same over those that are called label 0.
+        Share on the nuisance of the map of evidence for label 0, over images that have
+        a nuisance, and of a flat map.
     empty_maps : float
-        Share of images without any evidence for the predicted class; the shares leave
-        them out.
+        Share of images without any evidence for the true label; the shares leave them
+        out.
     label_gap, attribute_gap : float
         Effect of the label and of the attribute on the score, in standard deviations:
         `explain.neuron_effects` of the score.
@@ -63,7 +63,6 @@ class Report:
     object_floor: float
     nuisance_share: float
     nuisance_floor: float
-    nuisance_share_0: float
     empty_maps: float
     label_gap: float
     attribute_gap: float
@@ -130,7 +129,11 @@ def _changes(head: Head, world: Embedded, scores: torch.Tensor) -> dict:
 
 
 def report(head: Head, world: Embedded) -> Report:
-    """Measure a head on the test set, its redraws if embedded, and its maps."""
+    """Measure a head on the test set, its redraws if embedded, and its maps.
+
+    Each image has one class whose evidence is mapped, the same for every head: a moved
+    intercept changes predictions but no map.
+    """
     test, f = world.splits.test, world.features
     scores = torch.from_numpy(head.scores(f["test"]))
     predicted = (scores > 0).long()
@@ -138,9 +141,10 @@ def report(head: Head, world: Embedded) -> Report:
         test.y, predicted, test.group, train_groups=world.splits.train.group
     )
     coef = torch.from_numpy(head.coef)
-    cam = explain.class_activation_map(world.maps, coef, predicted)
+    cam = explain.class_activation_map(world.maps, coef, test.y)
     on_object = explain.map_share(cam, test.object_mask)
-    on_nuisance = explain.map_share(cam, test.nuisance_mask)
+    of_0 = explain.class_activation_map(world.maps, coef, torch.zeros_like(test.y))
+    on_nuisance = explain.map_share(of_0, test.nuisance_mask)
     features = torch.from_numpy(f["test"])
     label, attribute = explain.neuron_effects(features, test.group).abs()
     weight = coef.abs() * features.std(0)
@@ -153,7 +157,6 @@ def report(head: Head, world: Embedded) -> Report:
         object_floor=on_object.floor.nanmean().item(),
         nuisance_share=on_nuisance.share.nanmean().item(),
         nuisance_floor=on_nuisance.floor.nanmean().item(),
-        nuisance_share_0=on_nuisance.share[predicted == 0].nanmean().item(),
         empty_maps=(cam.sum((-2, -1)) == 0).double().mean().item(),
         label_gap=label_gap,
         attribute_gap=attribute_gap,
@@ -180,6 +183,12 @@ class Sparsity:
         Share of neurons that answer to label and attribute, of all and of those with
         a weight in the mean head.
     C : float
+    zeros_random : float
+        Share of exact zeros in one head that is fitted to permuted labels with the
+        same C; NaN where that was not tried, as the next three.
+    wide_single, wide_mean, wide_random : float
+        The shares of one head, of the mean head and for permuted labels, for features
+        that are more than the samples.
     """
 
     zeros: np.ndarray
@@ -187,6 +196,20 @@ class Sparsity:
     mixed: float
     mixed_kept: float
     C: float
+    zeros_random: float = float("nan")
+    wide_single: float = float("nan")
+    wide_mean: float = float("nan")
+    wide_random: float = float("nan")
+
+    @property
+    def random_excess(self) -> float:
+        """Zeros in one head for permuted labels minus those for the labels."""
+        return self.zeros_random - self.zeros_single
+
+    @property
+    def wide_random_excess(self) -> float:
+        """The same with more features than samples."""
+        return self.wide_random - self.wide_single
 
     @property
     def mixed_excess(self) -> float:
@@ -213,4 +236,36 @@ def sparsity(estimator: DeepFeatureReweighting, world: Embedded) -> Sparsity:
         mixed=float(mixed.mean()),
         mixed_kept=float(mixed[kept].mean()) if kept.any() else float("nan"),
         C=estimator.C_,
+    )
+
+
+def with_random_labels(
+    found: Sparsity, estimator: DeepFeatureReweighting, world: Embedded, seed: int
+) -> Sparsity:
+    """Zeros with more features than samples, and what permuted labels give.
+
+    Permuted over all validation samples, so that no feature tells anything of them,
+    and balanced again by group. `estimator` is the head on the usual features, whose
+    penalty is taken; the wide features, "wide" of the world, choose their own.
+    """
+    val = world.splits.val
+    y, a = val.y.numpy(), val.a.numpy()
+    permuted = np.random.default_rng(seed).permutation(y)
+
+    def heads(X, y, C):
+        options = dict(scaler="validation", random_state=seed)
+        options |= {"C": C} if np.ndim(C) else {"C": [C], "n_resamples": 5}
+        return DeepFeatureReweighting(**options).fit(X, y, groups=2 * y + a)
+
+    def zeros(fitted):
+        return float((fitted.heads_.coef == 0).mean())
+
+    f = world.features
+    wide = heads(f["wide"], y, estimator.C)
+    return replace(
+        found,
+        zeros_random=zeros(heads(f["val"], permuted, estimator.C_)),
+        wide_single=zeros(wide),
+        wide_mean=averaged_zero_fraction(wide.heads_, len(wide.heads_.coef)),
+        wide_random=zeros(heads(f["wide"], permuted, wide.C_)),
     )
