@@ -152,7 +152,7 @@ def name_of(training: str, head: str) -> str:
     return f"{training}, {head}"
 
 
-def run_seed(recipe: Recipe, *, full: bool = False, maps_only: bool = False) -> SeedRun:
+def run_seed(recipe: Recipe, *, full: bool = False, light: bool = False) -> SeedRun:
     """Draw a world, train its networks, refit every head and measure all of them.
 
     Parameters
@@ -162,9 +162,9 @@ def run_seed(recipe: Recipe, *, full: bool = False, maps_only: bool = False) -> 
     full : bool
         Every head on every network, networks from random weights as well, and zeros of
         wide features and of permuted labels.
-    maps_only : bool
-        The ERM network alone, with its own head, the moved threshold and DFR: enough
-        for accuracies and maps, at a quarter of the cost.
+    light : bool
+        The ERM network alone, with its own head, the moved threshold and DFR, at a
+        quarter of the cost.
     """
     splits = spurious.draw(
         recipe.world,
@@ -183,18 +183,18 @@ def run_seed(recipe: Recipe, *, full: bool = False, maps_only: bool = False) -> 
         trained.append(now)
         return embed(model, splits, recipe.device, sets)
 
-    sets = ("train", "val") if maps_only else SETS + ("wide",) * full
+    sets = ("train", "val", *REDRAWS) if light else SETS + ("wide",) * full
     erm = network("ERM", sets)
     f, val, hold = erm.features, splits.val, splits.hold
     own = own_head(erm)
     head, estimator = refitted(erm, f["val"], val, recipe.seed)
     heads = {"ERM": own, "ERM, moved threshold": moved(own, f["val"], val)}
-    if not maps_only:
+    if not light:
         heads["AFR"] = automatic(own, erm)
         by_hold = refitted(erm, f["hold"], hold, recipe.seed)[0]
         heads["DFR, held-out as trained"] = by_hold
     heads["DFR"] = head
-    if not maps_only and (val.group.bincount(minlength=4) == 0).any():
+    if not light and (val.group.bincount(minlength=4) == 0).any():
         both = np.concatenate([f["val"], f["val_pasted"]])
         images = joined(val, splits.val_pasted)
         heads["DFR, pasted group"] = refitted(erm, both, images, recipe.seed)[0]
@@ -202,7 +202,7 @@ def run_seed(recipe: Recipe, *, full: bool = False, maps_only: bool = False) -> 
     found = sparsity(estimator, erm)
     if full:
         found = with_random_labels(found, estimator, erm, reseeded(recipe.seed))
-    for method in () if maps_only else METHODS[1:]:
+    for method in () if light else METHODS[1:]:
         refit = ("train", "val") if full else ()
         redraws = REDRAWS if method == "balanced data" else ()
         other = network(method, refit + redraws)
@@ -292,7 +292,7 @@ def sweep(
     steps: Sequence[float],
     decays: Sequence[float] = (),
     fully: Sequence[str] = (),
-    maps: dict[str, int] | None = None,
+    more: dict[str, int] | None = None,
     **size,
 ) -> Sweep:
     """Run every seed of every world.
@@ -306,8 +306,8 @@ def sweep(
         of its own, drawn with seed 1000, are taken for all seeds.
     fully : sequence of str
         Worlds whose runs are full ones, see `run_seed`.
-    maps : dict of str to int
-        Further seeds of a world, for its maps only.
+    more : dict of str to int
+        Further, light runs of a world.
     **size
         ``epochs``, ``full`` and ``device`` of `Recipe`.
     """
@@ -323,9 +323,9 @@ def sweep(
             )
             for seed in range(n_seeds)
         ]
-        more = range(n_seeds, n_seeds + (maps or {}).get(name, 0))
+        further = range(n_seeds, n_seeds + (more or {}).get(name, 0))
         runs[name] += [
-            run_seed(Recipe(world, seed, **size), maps_only=True) for seed in more
+            run_seed(Recipe(world, seed, **size), light=True) for seed in further
         ]
     columns = ["world", "step", "decay", "worst group"]
     tuned = pd.DataFrame(rows, columns=columns).set_index(columns[:3])
