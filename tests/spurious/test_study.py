@@ -186,7 +186,7 @@ def test_the_nuisance_weight_is_a_share_in_units_of_spread(world):
     spread = world.features["test"].std(0)
     groups = world.splits.test.group
     effect = explain.neuron_effects(torch.from_numpy(world.features["test"]), groups)
-    nuisance = (effect[1].abs() > effect[0].abs()).numpy()
+    nuisance = (effect[1].abs() > reports.MIXED).numpy()
     assert nuisance[:2].tolist() == [False, True]
     for head in some_heads(3):
         weight = np.abs(head.coef) * spread
@@ -672,6 +672,26 @@ def test_the_gap_is_open_at_the_start_and_closed_at_the_goal(seeds, number):
     # The other way round, what was done is what is left.
     back = closed("DFR", start="balanced data", goal="ERM")
     np.testing.assert_allclose(1 - back, closed("DFR"))
+
+
+def test_what_is_halved_is_at_the_limit():
+    def runs(share):
+        return [
+            SimpleNamespace(
+                reports={"ERM": fake([0.5] * 4, e), "DFR": fake([0.5] * 4, share * e)},
+                sparsity=None,
+            )
+            for e in (1.0, 2.0, 4.0)
+        ]
+
+    found = study.beyond_half(runs(0.5), "DFR", "nuisance_effect")
+    assert (found.mean, found.stderr, found.n) == (0, 0, 3)
+    gone = study.beyond_half(runs(0.0), "DFR", "nuisance_effect")
+    assert gone == estimate([0.5, 1.0, 2.0])
+    assert study.beyond_half(runs(0.75), "DFR", "nuisance_effect").mean < 0
+    light = SimpleNamespace(reports={"ERM": fake([0.5] * 4, 9.0)}, sparsity=None)
+    some = [*runs(0.0), light]
+    assert study.beyond_half(some, "DFR", "nuisance_effect") == gone
 
 
 def test_half_the_way_is_half_the_gap():

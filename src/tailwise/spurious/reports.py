@@ -51,8 +51,8 @@ class Report:
         Effect of the label and of the attribute on the score, in standard deviations:
         `explain.neuron_effects` of the score.
     nuisance_weight : float
-        Share of the absolute weight (times the feature's spread) on features that
-        answer more to the attribute than to the label.
+        Share of the absolute weight (times the feature's spread) on features that the
+        attribute moves by more than `MIXED`.
     """
 
     accuracy: GroupAccuracies
@@ -146,7 +146,7 @@ def report(head: Head, world: Embedded) -> Report:
     of_0 = explain.class_activation_map(world.maps, coef, torch.zeros_like(test.y))
     on_nuisance = explain.map_share(of_0, test.nuisance_mask)
     features = torch.from_numpy(f["test"])
-    label, attribute = explain.neuron_effects(features, test.group).abs()
+    _, attribute = explain.neuron_effects(features, test.group).abs()
     weight = coef.abs() * features.std(0)
     gaps = explain.neuron_effects(scores[:, None], test.group)
     label_gap, attribute_gap = gaps.flatten().tolist()
@@ -160,7 +160,7 @@ def report(head: Head, world: Embedded) -> Report:
         empty_maps=(cam.sum((-2, -1)) == 0).double().mean().item(),
         label_gap=label_gap,
         attribute_gap=attribute_gap,
-        nuisance_weight=(weight[attribute > label].sum() / weight.sum()).item(),
+        nuisance_weight=(weight[attribute > MIXED].sum() / weight.sum()).item(),
     )
 
 

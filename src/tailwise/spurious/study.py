@@ -388,6 +388,13 @@ def share_of_gap(
     return (at - low) / (high - low)
 
 
+def beyond_half(runs: Sequence[SeedRun], method: str, number: str) -> Estimate:
+    """Half of ERM's number minus that of a method, paired: above 0, most is gone."""
+    runs = [run for run in runs if method in run.reports]
+    ends = [(number_of(r, "ERM", number), number_of(r, method, number)) for r in runs]
+    return estimate([start / 2 - at for start, at in ends])
+
+
 def table(
     runs: Sequence[SeedRun], methods: Sequence[str], numbers: Sequence[str]
 ) -> pd.DataFrame:
