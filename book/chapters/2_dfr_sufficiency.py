@@ -74,8 +74,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured, never typed.
-# The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
+# Each verdict is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch2", "laptop", "full"))
@@ -119,7 +118,7 @@ figures.planes(axes, panels)
 plt.show()
 
 # %% [markdown]
-# Fitted as trained, the head leans on the nuisance, and the two rare groups suffer.
+# As trained, the head leans on the nuisance, and the rare groups suffer.
 # With four balanced groups the boundary is upright: the nuisance carries no information any more, so the head ignores it.
 # With three balanced groups one corner is empty.
 # There a sample with $a=1$ is *always* of class 0, so the nuisance is perfect evidence, and the head uses it.
@@ -176,7 +175,7 @@ np.testing.assert_allclose(head.heads_.coef.mean(0), by_hand[:2])
 print(f"C = {C}: the estimator equals the loop by hand")
 
 # %% [markdown]
-# The two surprises: one noisy split chooses the penalty, and it does so with another scaler than the final fits use.
+# The second surprise: the penalty is chosen with another scaler than the final fits use.
 # `dfr.VARIANTS` names the two published forms, which differ in the scaler and split all rows.
 # DFR *does* need a group label for each held-out sample.
 # What it saves is training, not annotation.
@@ -186,7 +185,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 #
 # Let $c$ be the core feature, $a\in\{0,1\}$ the nuisance and $q(y,a)$ the share of a group in the data that a head is fitted on.
 # Suppose that $c$ and $a$ are independent once the label is known.
-# Then the best possible score is (our derivation, by Bayes' rule)
+# Then the best score is, by Bayes' rule,
 #
 # $$
 # \log\frac{P(y=1\mid c,a)}{P(y=0\mid c,a)}
@@ -204,7 +203,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 # - With four equal groups $\beta=0$: the nuisance is worth nothing.
 # - With $q(1,1)=0$ it is $\beta=-\infty$: the nuisance is proof of class 0, *however well the other three are balanced*.
 #
-# The last line says which way the second world below must go, not how far.
+# The last line is the second world below.
 
 # %% tags=["claim:ch2.log_odds"]
 corr = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
@@ -236,17 +235,11 @@ plt.show()
 # - **skin** stands for the ISIC skin lesions: brown blobs, benign ($y=0$) or malignant ($y=1$), some with a coloured patch ($a=1$). The patch never occurs with a malignant case, neither in training nor in validation.
 
 # %%
-size = P.pick(
-    smoke=dict.fromkeys(("birds", "skin"), (0.05, 0.2, 0.5)),
-    laptop={"birds": (0.5, 1, 1), "skin": (0.5, 0.8)},
-    full=dict.fromkeys(("birds", "skin"), (1, 1)),
-)
-full, world, drawn = P.data == "full", {}, {}
-for name, w in spurious.WORLDS.items():
-    world[name] = w.scaled(*size[name])
+full, world, drawn = P.data == "full", study.worlds(P), {}
+for name, w in world.items():
     g = torch.Generator().manual_seed(profiles.reseeded(0))
-    drawn[name] = spurious.draw(world[name], full=full, generator=g)
-    for split, counts in world[name].counts.items():
+    drawn[name] = spurious.draw(w, full=full, generator=g)
+    for split, counts in w.counts.items():
         print(f"{name:6} {split:6}", *(f"{c:6}" for c in counts))
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows of eight small images. Birds: garments on upright or level waves in varying tints, then one garment with a redraw of the same background, a redraw with the other background, its object mask and its nuisance mask. Skin: brown or olive garments on skin tones with and without a coloured disc, and the same edits and masks."}}
@@ -286,12 +279,12 @@ plt.show()
 
 # %%
 epochs, seeds = P.pick(smoke=(1, 2), laptop=(3, 5), full=(5, 10))
-sizes = dict(full=full, device=P.device, epochs=epochs)
+more = dict.fromkeys(world, P.pick(smoke=1, laptop=5, full=10))
 steps = P.pick(smoke=(0.2,), laptop=(0.05, 0.2, 1.0))
 decays = P.pick(smoke=(), laptop=(1.0, 10.0))
+sizes = dict(full=full, device=P.device, epochs=epochs, more=more)
 grid = dict(steps=steps, decays=decays, fully=["birds"])
-more = dict.fromkeys(world, P.pick(smoke=1, laptop=5, full=10))
-swept = study.sweep(world, seeds, more=more, **grid, **sizes)
+swept = study.sweep(world, seeds, **grid, **sizes)
 birds, skin = swept.runs["birds"], swept.runs["skin"]
 print(f"{swept.n_networks} networks for {seeds} seeds,", end=" ")
 print(f"{swept.n_trained} of them trained now")
@@ -311,10 +304,9 @@ plt.show()
 
 # %% [markdown]
 # Test accuracy in percent, mean and standard error over seeds.
-# Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments; with five seeds, the 95 % interval is 2.8 standard errors on each side.
-# The last three columns are three numbers that papers call "accuracy".
-# The *test mean* counts test images, the *train-prior mean* weights groups as they occur in training.
-# For ERM the two are far apart, and by the last one ERM is best of all: whoever reports only that average sees no problem.
+# Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments.
+# The last three columns are what papers call "accuracy".
+# By the *train-prior mean*, which weights groups as they occur in training, ERM is best of all: whoever reports only that average sees no problem.
 
 # %% tags=["claim:ch2.erm_worst_group", "claim:ch2.dfr_gain", "claim:ch2.threshold_fails_on_birds", "claim:ch2.beats_group_dro", "claim:ch2.afr_close", "claim:ch2.balance_before_place"]
 contests = {
@@ -336,34 +328,24 @@ ledger.enter(*study.measured(birds, contests))
 # The rows are not on one footing.
 # Group-balanced sampling and group DRO *train* on the 28 images of the smallest group and use the validation set to choose at most two numbers; DFR also *fits* on the 133 images that it holds.
 # The fairer row is *DFR, held-out as trained*, with eleven more images instead: it does better than both as well.
-# The budget of the networks was three epochs, so this is no verdict on long training with strong decay.
+# Three epochs are no verdict on long training with strong decay.
 #
 # What does the work, group labels or balance?
-# The validation set of Waterbirds, and ours, has balanced backgrounds within each class.
-# On such data class labels alone are enough; on data with the proportions of training they are not ([exercise 4](../solutions/2_dfr_sufficiency.ipynb)).
-# DFR needs held-out data in which the background says nothing about the class; group labels are one way to get it.
+# The validation set of Waterbirds, and ours, has balanced backgrounds within each class, and there class labels alone are enough; on data with the proportions of training they are not ([exercise 4](../solutions/2_dfr_sufficiency.ipynb)).
 
 # %% [markdown]
 # ### Treatment or cure?
 #
 # If refitting the head were only a treatment, the same head would do better on features that were themselves trained better.
-# So: every way of training, with its own head, with a moved threshold and with DFR.
-# The last two networks start from random weights, with five epochs instead of three.
+# So: every way of training with every head; the last two networks start from random weights, with five epochs instead of three.
 
 # %% tags=["claim:ch2.better_representation"]
-trainings = ["ERM", "group-balanced sampling", "group DRO"]
-trainings += ["balanced data", "ERM, from scratch"]
-trainings += ["balanced data, from scratch"]
-contests = {
-    f"ch2.better_representation/{name}": (
-        study.name_of(name, "DFR"),
-        "worst",
-        "DFR",
-    )
-    for name in trainings[1:4]
-}
+contests = {}
+for name in study.TRAININGS[1:4]:
+    both = study.name_of(name, "DFR"), "worst", "DFR"
+    contests[f"ch2.better_representation/{name}"] = both
 print(ledger.enter(*study.measured(birds, contests)).to_string())
-study.matrix(birds, trainings)
+study.matrix(birds, study.TRAININGS)
 
 # %% [markdown]
 # Worst-group accuracy; rows are representations, columns are heads.
@@ -374,21 +356,17 @@ study.matrix(birds, trainings)
 
 # %% tags=["claim:ch2.closes_the_gap", "claim:ch2.needs_representation"]
 ways = {}
-for name, end in (
-    ("pretrained", ""),
-    ("from scratch", ", from scratch"),
-):
-    ends = dict(start="ERM" + end, goal="balanced data" + end)
-    refit = study.name_of(ends["start"], "DFR")
-    values = study.share_of_gap(birds, refit, **ends)
-    ways[name] = values
-    print(f"{name}: DFR closes {estimate(values)} of the gap")
-ledger.record("ch2.closes_the_gap", estimate(ways["pretrained"]))
-less = estimate(ways["pretrained"] - ways["from scratch"])
+for start in ("ERM", "ERM, from scratch"):
+    goal = start.replace("ERM", "balanced data")
+    refit, both = study.name_of(start, "DFR"), (start, goal)
+    ways[start] = study.share_of_gap(birds, refit, *both)
+    print(f"{start}, DFR: {estimate(ways[start])} of the way")
+ledger.record("ch2.closes_the_gap", estimate(ways["ERM"]))
+less = estimate(ways["ERM"] - ways["ERM, from scratch"])
 ledger.record("ch2.needs_representation", less)
 
 # %% [markdown]
-# "The gap" is the difference in worst-group accuracy between ERM and the same network trained on balanced data.
+# The way leads from ERM to balanced data.
 # A refitted head can only use what the features hold: from scratch it starts lower and ends lower, and so does the oracle.
 
 # %% [markdown]
@@ -405,7 +383,6 @@ contests = {
 print(ledger.enter(*study.measured(birds, contests)).to_string())
 fewer = study.beyond_half(birds, "DFR", "excess_flips")
 ledger.record("ch2.fewer_flips", fewer)
-print(f"half of ERM's flips above the floor less DFR's: {fewer}")
 numbers = ["swap_flips", "redraw_flips"]
 numbers += ["object_share", "object_floor"]
 study.table(birds, ["ERM", "DFR", "balanced data"], numbers)
@@ -422,7 +399,7 @@ figures.maps(axes, birds[0], drawn["birds"].test, ["ERM", "DFR"])
 plt.show()
 
 # %% [markdown]
-# The same six images for both heads, seed 0, chosen by position and not by looks: one image of each group in which the background agrees, two of each in which it misleads.
+# The same six images for both heads, seed 0, chosen by position and not by looks.
 # Bright is evidence for the true class.
 # The two heads look much alike; pictures alone would not tell you that one of them is better by so much.
 
@@ -430,7 +407,7 @@ plt.show()
 # ### How one layer does it: cancel, not drop
 #
 # The penalty makes many weights exactly zero.
-# It is tempting to think that DFR switches the background neurons off.
+# It is tempting to think that DFR switches background neurons off.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Share of exact zeros in the averaged head against the number of averaged heads, for both worlds, falling from one head to twenty. Thin lines are seeds."}}
 fig, ax = plt.subplots(figsize=(6.2, 3.3))
@@ -438,16 +415,8 @@ figures.zeros(ax, {"birds": birds, "skin": skin}).legend()
 plt.show()
 
 # %% tags=["claim:ch2.many_zeros", "claim:ch2.random_zeros", "claim:ch2.mixed_neurons", "claim:ch2.cancels", "claim:ch2.carries"]
-zeros = {
-    "ch2.many_zeros/single, 128 features": "zeros_single",
-    "ch2.many_zeros/averaged, 128 features": "zeros_mean",
-    "ch2.many_zeros/single, 2,048 features": "wide_single",
-    "ch2.many_zeros/averaged, 2,048 features": "wide_mean",
-    "ch2.random_zeros/128 features": "random_excess",
-    "ch2.random_zeros/2,048 features": "wide_random_excess",
-}
-zeros = {part: ("DFR", number) for part, number in zeros.items()}
-print(ledger.enter(*study.measured(birds, zeros)).to_string())
+zeros = study.measured(birds, study.ZEROS)
+print(ledger.enter(*zeros).to_string())
 for name, of in (("birds", birds), ("skin", skin)):
     contests = {f"ch2.mixed_neurons/{name}": ("DFR", "mixed_excess")}
     print(name, study.over_seeds(of, "DFR", "mixed"), "mixed, of all")
@@ -456,14 +425,13 @@ contests = {"ch2.carries": ("DFR", "nuisance_weight", "ERM")}
 print(ledger.enter(*study.measured(birds, contests)).to_string())
 half = study.beyond_half(birds, "DFR", "attribute_size")
 ledger.record("ch2.cancels", half)
-print(f"half of ERM's effect less DFR's: {half}")
 numbers = ["attribute_size", "nuisance_weight"]
 study.table(birds, ["ERM", "DFR"], numbers)
 
 # %% [markdown]
 # A single head is sparse; the mean of twenty is less so, because a weight stays zero only if it is zero in all of them.
 # But zeros say little about what was learned.
-# With 2,048 features (sixteen parts of the image kept apart) and 532 samples, as many as a ResNet-50 has on Waterbirds, an l1 head cannot have more non-zero weights than samples, so three quarters are zero whatever the labels are; fitted to *permuted* labels with the same penalty it is almost as sparse.
+# With 2,048 features (sixteen parts of the image kept apart) and 532 samples, the numbers of a ResNet-50 on Waterbirds, an l1 head needs no more non-zero weights than samples, so three quarters are zero whatever the labels are; fitted to *permuted* labels with the same penalty it is almost as sparse.
 # A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations.
 # Most neurons are, also among those that DFR keeps.
 # In the birds world much of the head's weight stays on neurons that the background moves, yet the background's effect on the *sum* is almost gone.
@@ -505,13 +473,12 @@ found
 
 # %% [markdown]
 # The malignant cases gain and the benign pay.
-# The summary of the paper that we read says that groups without the cue lose; that the benign cases are among them, and by how much, we know only from a reader's note.
 # The group that nobody saw stays broken.
 # Of the methods that see three groups, group DRO, which trains the whole network, leaves it least far behind and pays most on the mix of the training set.
-# An observational pilot cannot show it: no such image exists to test on.
+# A pilot cannot show it: no such image exists to test on.
 #
-# "What a patch costs" is the accuracy that malignant cases lose by having one; the repair is measured on it, because the accuracy of one group alone can be bought with a threshold.
-# Pasting has a price too: in the table the benign cases fall further, most of all those with a patch.
+# "What a patch costs" is the accuracy that malignant cases lose by having one; the accuracy of one group alone can be bought with a threshold.
+# Pasting has a price too: the benign cases fall further, most of all those with a patch.
 #
 # ### One threshold, or one layer?
 #
@@ -544,7 +511,7 @@ study.table(skin, methods, numbers)
 # Only the manufactured group takes most of it away.
 #
 # > **A map follows the threshold, unless you fix its class.**
-# > A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch, though nothing else has changed.
+# > A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
 # > Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
 # > Then three-group DFR does not move the map off the patch, in line with the patch effect; only the pasted group does.
 # > Maps differ a lot between seeds; the claims about them rest on ten.
@@ -556,7 +523,6 @@ study.table(skin, methods, numbers)
 # ## At scale
 #
 # The same cells at the `full` profile: the full Fashion-MNIST, the worlds at full size, ten seeds, five epochs.
-# Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
 for name in ("full", "paper"):
@@ -661,26 +627,18 @@ print(f"effect {explain.edit_effect(scores, edited):.2f} s.d.")
 # %% [markdown]
 # ### What it costs, what it buys
 #
-# For whoever signs: the birds world, one row a treatment.
+# The birds world, one row a treatment.
 
 # %%
 price = costs.prices(birds[0], drawn["birds"])
-n_tried = len(steps) + len(decays)
-tries = dict(epochs=epochs, n_tried=n_tried)
-table = costs.bill(birds, drawn["birds"], price, **tries)
-worst = study.over_seeds(birds, "DFR", "worst").mean
-share = min(world["birds"].counts["train"])
-share /= sum(world["birds"].counts["train"])
-need, look = costs.audit(min(worst, 0.99), share)
-print(f"to know the worst group to ±5 points: {need} labelled")
-print(f"images of it, which are met among about {look:,}")
-table
+tries = dict(epochs=epochs, n_tried=len(steps) + len(decays))
+print(costs.monitoring(birds, drawn["birds"]))
+costs.bill(birds, drawn["birds"], price, **tries)
 
 # %% [markdown]
-# "Group labels" are people's time: each held-out image needs its class *and* its nuisance; where the labels of training images are counted, they are many more.
-# "CPU s" is measured now, on this machine, for one core; group DRO includes the networks that chose its settings.
-# A method without group labels cannot be audited without them either: the line above the table is what monitoring costs, once, whatever the treatment.
-# An edit of a hundred images is the cheaper watch.
+# "Group labels" are people's time: each image needs its class *and* its nuisance.
+# "CPU s" is one core's time, measured now; group DRO includes the networks that chose its settings.
+# The line above the table is what monitoring costs, once, whatever the treatment; a hundred edited images are the cheaper watch.
 #
 # A checklist for the pilot:
 #

@@ -71,6 +71,16 @@ def test_a_bill_counts_labels_time_and_who_pays():
     ]
 
 
+def test_monitoring_is_an_audit_of_the_worst_group():
+    group = np.repeat([0, 1, 3], [180, 16, 4])
+    found = costs.monitoring(
+        runs(), SimpleNamespace(train=SimpleNamespace(group=group)), "group DRO"
+    )
+    need, look = costs.audit(0.5, 4 / 200)
+    assert f"{need} labelled" in found
+    assert f"about {look:,}" in found
+
+
 def test_seconds_are_those_of_the_processor():
     def work():
         np.linalg.svd(np.random.default_rng(0).normal(size=(200, 200)))

@@ -109,6 +109,17 @@ def bill(
     return pd.DataFrame(found, index=list(rows), columns=[*columns, "falls most"])
 
 
+def monitoring(runs: Sequence[SeedRun], splits: Splits, method: str = "DFR") -> str:
+    """What it takes to know a method's worst group, in a sentence; see `audit`."""
+    worst = over_seeds(runs, method, "worst").mean
+    counts = np.bincount(splits.train.group)
+    need, look = audit(worst, counts[counts > 0].min() / counts.sum())
+    return (
+        f"to know the worst group to ±5 points: {need} labelled images of it,\n"
+        f"which are met among about {look:,}"
+    )
+
+
 def audit(accuracy: float, share: float, *, half: float = 0.05) -> tuple[int, int]:
     """Labelled images of a group that fix its accuracy to ± `half`, and all to look at.
 
@@ -125,7 +136,7 @@ def audit(accuracy: float, share: float, *, half: float = 0.05) -> tuple[int, in
     >>> audit(0.9, 0.01)
     (139, 13900)
     """
-    for name, value in (("accuracy", accuracy), ("share", share), ("half", half)):
+    for name, value in {"accuracy": accuracy, "share": share, "half": half}.items():
         if not 0 < value < 1:
             raise ValueError(f"{name} is {value}: expected between 0 and 1")
     n = math.ceil(1.96**2 * accuracy * (1 - accuracy) / half**2)

@@ -14,7 +14,7 @@ from tailwise.methods.afr import GAMMAS, AutomaticFeatureReweighting
 from tailwise.methods.dfr import DeepFeatureReweighting
 from tailwise.methods.linear_head import threshold_shift
 from tailwise.metrics import Estimate, estimate, group_accuracies
-from tailwise.profiles import reseeded
+from tailwise.profiles import Profile, reseeded
 from tailwise.spurious.networks import METHODS, SETS, Embedded, Recipe, embed, fit
 from tailwise.spurious.reports import (
     Head,
@@ -57,6 +57,30 @@ NAMES = {
     "mixed_excess": "mixed, kept − all",
 }
 REDRAWS = ("test_same", "test_swapped")
+# Shares of training, validation and held-out images by world and profile.
+SIZES = {
+    "birds": dict(smoke=(0.05, 0.2, 0.5), laptop=(0.5, 1, 1), full=(1, 1)),
+    "skin": dict(smoke=(0.05, 0.2, 0.5), laptop=(0.5, 0.8), full=(1, 1)),
+}
+# Kinds of training, those from random weights last.
+TRAININGS = (*METHODS, "ERM, from scratch", "balanced data, from scratch")
+# What the claims about zeros count, by claim and part.
+ZEROS = {
+    "ch2.many_zeros/single, 128 features": ("DFR", "zeros_single"),
+    "ch2.many_zeros/averaged, 128 features": ("DFR", "zeros_mean"),
+    "ch2.many_zeros/single, 2,048 features": ("DFR", "wide_single"),
+    "ch2.many_zeros/averaged, 2,048 features": ("DFR", "wide_mean"),
+    "ch2.random_zeros/128 features": ("DFR", "random_excess"),
+    "ch2.random_zeros/2,048 features": ("DFR", "wide_random_excess"),
+}
+
+
+def worlds(profile: Profile) -> dict[str, spurious.World]:
+    """The chapter's worlds at the size of a profile."""
+    return {
+        name: world.scaled(*profile.pick(**SIZES[name]))
+        for name, world in spurious.WORLDS.items()
+    }
 
 
 def moved(head: Head, features: np.ndarray, images: spurious.Images) -> Head:
@@ -374,9 +398,9 @@ def over_seeds(
 def share_of_gap(
     runs: Sequence[SeedRun],
     method: str,
-    *,
     start: str = "ERM",
     goal: str = "balanced data",
+    *,
     number: str = "worst",
 ) -> np.ndarray:
     """Share of the way from `start` to `goal` that a method goes, one value a seed."""
