@@ -348,7 +348,7 @@ print(ledger.enter(*study.measured(birds, contests)).to_string())
 study.matrix(birds, study.TRAININGS)
 
 # %% [markdown]
-# Worst-group accuracy; rows are representations, columns are heads.
+# Worst-group accuracy; rows are representations.
 # Read down the last column: what the head cannot repair would show there as a rise.
 # From the pretrained start there is none: the features of ordinary training are as good as those of networks that were trained with the groups in view, and what differs is the head.
 # Read along a row: those networks still gain from another head.
@@ -415,7 +415,7 @@ figures.zeros(ax, {"birds": birds, "skin": skin}).legend()
 plt.show()
 
 # %% tags=["claim:ch2.many_zeros", "claim:ch2.random_zeros", "claim:ch2.mixed_neurons", "claim:ch2.cancels", "claim:ch2.carries"]
-zeros = study.measured(birds, study.ZEROS)
+zeros = study.measured(birds[:seeds], study.ZEROS)
 print(ledger.enter(*zeros).to_string())
 for name, of in (("birds", birds), ("skin", skin)):
     contests = {f"ch2.mixed_neurons/{name}": ("DFR", "mixed_excess")}
