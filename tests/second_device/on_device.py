@@ -18,6 +18,7 @@ from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
 from tailwise.training.streams import class_balanced, instance_balanced
 from tailwise.weighting import simulation
+from tools.paper import chapter5
 
 second.register()
 
@@ -354,6 +355,21 @@ def test_a_layer_learns_as_on_the_cpu():
     assert ours.keys() == theirs.keys()
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_a_network_at_paper_size_is_that_of_the_cpu(monkeypatch, tmp_path):
+    images = draw(200, 784, dtype=torch.float32), torch.arange(200) % 10
+    monkeypatch.setattr(chapter5, "load", lambda *_, **__: images)
+    recipe = chapter5.Recipe(n_major=12, epochs=4, batch=16, width=8, depth=2, checks=2)
+    setting = (recipe, 4, "cdt", 0.5, 0, "data")
+    ours, theirs = (
+        chapter5.train(*setting, str(tmp_path / device), device)
+        for device in ("cpu", second.NAME)
+    )
+    for name in ("W", "H", "tracked"):
+        assert theirs[name].keys() == ours[name].keys()
+        for key, value in ours[name].items():
+            assert theirs[name][key] == pytest.approx(value, rel=1e-3, abs=1e-4)
 
 
 def test_the_fault_of_chapter_5_is_caught(monkeypatch):
