@@ -20,6 +20,7 @@ from tailwise.own.report import Report, report
 from tailwise.own.sample import write as write_sample
 from tailwise.own.splits import Split, draw_splits
 from tailwise.own.study import Settings, Study, prepare, study, write
+from tailwise.own.trust import trust
 from tailwise.own.verdict import Verdict, check_effect, check_price, verdict
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "report",
     "sample",
     "study",
+    "trust",
     "verdict",
     "write",
     "write_sample",

@@ -61,6 +61,7 @@ class Rows:
 
     def __init__(self, X, y, cell=None, unit=None):
         self.X, self.y, self.cell, self.unit = X, y, cell, unit
+        self.plain: dict[float, Pipeline] = {}  # by ridge: two heads are made of it
 
     @cached_property
     def scaler(self) -> StandardScaler:
@@ -165,6 +166,11 @@ def build_on(
     if name == DFR:
         head = DeepFeatureReweighting(n_resamples=10, random_state=seed)
         return head.fit(rows.X, rows.y, groups=rows.cell, units=rows.unit)
+    if name == ADJUSTED:
+        plain = build_on(rows, PLAIN, Setting(setting.ridge))
+        return adjust(plain, rows.y, setting.tau)
+    if name == PLAIN and setting.ridge in rows.plain:
+        return rows.plain[setting.ridge]
     if name in SQUARES:
         head = WeightedHead(SQUARES[name], ridge=setting.ridge)
         head.fit_moments(*rows.moments)
@@ -174,7 +180,9 @@ def build_on(
         head.fit(rows.scaled, rows.y)
     step = type(head).__name__.lower()
     fitted = Pipeline([("standardscaler", rows.scaler), (step, head)])
-    return adjust(fitted, rows.y, setting.tau) if name == ADJUSTED else fitted
+    if name == PLAIN:
+        rows.plain[setting.ridge] = fitted
+    return fitted
 
 
 def _logistic(setting: Setting, X, y, class_weight=None) -> LogisticRegression:
