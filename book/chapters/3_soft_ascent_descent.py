@@ -515,7 +515,7 @@ print(f"ERM, a quarter as long, less SoftAD, log of mean loss: {e}")
 levels.pilot_table(whole, short)
 
 # %% [markdown]
-# Few images do: the regret is small from fifty on.
+# Few images do, if not too few: the regret is small from about a hundred on; fifty can be misled.
 # Short runs do not: after a quarter of the epochs nothing is overfitted yet, so "no level" wins, which is right for short runs only.
 # Choose the level in runs of full length.
 # And compare with plain training that stops early, the cheapest rival of all: here its test loss is no larger than SoftAD's.
@@ -666,7 +666,7 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 #
 # 1. **First fit one temperature** on validation data for the model you have. If that settles the tail, stop.
 # 2. **Run controls with the method**: plain training with the same step length, and with more or less weight decay.
-# 3. **Choose the level** on validation data, well below $\ln k$, "no level" among the candidates, in runs of full length; fifty labelled images do.
+# 3. **Choose the level** on validation data, well below $\ln k$, "no level" among the candidates, in runs of full length; a hundred labelled images do.
 # 4. **Print four numbers together**: mean, tail, spread, and accuracy at the worst severity, as paired differences over at least five seeds.
 # 5. **Mark models that gave up** or diverged; do not drop them.
 # 6. **Name who pays**: average accuracy against the worst severity.
