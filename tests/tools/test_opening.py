@@ -68,8 +68,8 @@ def test_picture_and_claims_come_first_and_nothing_is_lost():
     assert found == [
         "# 9 · Is it so?",
         "## The picture",
-        "prepare",
         "draw",
+        "prepare",
         "Seen.",
         "## The claims",
         "<div class='claims-box'>",
@@ -88,11 +88,21 @@ def test_picture_and_claims_come_first_and_nothing_is_lost():
 
 def test_an_order_that_is_good_already_stays():
     cells = written()
-    good = [cells[0], *cells[5:8], *cells[3:5], *cells[1:3], *cells[8:]]
+    picture = [cells[5], cells[7], cells[6]]
+    good = [cells[0], *picture, *cells[3:5], *cells[1:3], *cells[8:]]
     cells = [cell for part in sections(good) for cell in part]
     made = nbformat.v4.new_notebook(cells=good)
     arrange(made, CHAPTER)
     assert [s for s in order(made.cells) if "claims-box" not in s] == order(cells)
+
+
+def test_a_figure_stays_below_what_leads_to_it():
+    cells = written()
+    cells.insert(7, text("Now with colours."))
+    made = nbformat.v4.new_notebook(cells=cells)
+    arrange(made, CHAPTER)
+    found = order(made.cells)[1:5]
+    assert found == ["## The picture", "prepare", "Now with colours.", "draw"]
 
 
 def test_a_figure_before_every_heading_stays_there():

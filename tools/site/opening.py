@@ -66,6 +66,7 @@ def arrange(notebook, chapter: claims.Chapter) -> None:
     for cell in picture or ():
         if cell.cell_type == "code" and "hide-input" not in _tags(cell):
             _tags(cell).append("hide-input")
+    _figure_first(picture or [])
     if box:
         place = next(n for n, cell in enumerate(box) if CLAIM_BOX in _tags(cell))
         fold = {
@@ -77,6 +78,14 @@ def arrange(notebook, chapter: claims.Chapter) -> None:
         box.insert(place, new_markdown_cell(carrying(chapter), id="carrying"))
     later = [part for part in rest if part is not picture and part is not box]
     notebook.cells = [cell for part in [opening, *first, *later] for cell in part]
+
+
+def _figure_first(part: list) -> None:
+    """Move the figure above tables and prints, if nothing is said between them."""
+    first = next((n for n, cell in enumerate(part) if cell.cell_type == "code"), 0)
+    place = next((n for n, cell in enumerate(part) if has_figure(cell)), 0)
+    if part and all(cell.cell_type == "code" for cell in part[first:place]):
+        part.insert(first, part.pop(place))
 
 
 def carrying(chapter: claims.Chapter) -> str:
