@@ -161,7 +161,7 @@ def test_a_notebook_reads_what_it_imports_and_what_that_imports(tmp_path):
 @pytest.mark.parametrize(
     ("edited", "stale"),
     [
-        ("own/plots.py", {"bring_your_own"}),
+        ("own/plots.py", {"bring_your_own", "field_trial"}),
         ("weighting/plots.py", {"1_loss_weighting"}),
         ("geometry/explorer.js", {"5_ce_geometry"}),
     ],
