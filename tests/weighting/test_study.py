@@ -289,6 +289,8 @@ def test_every_pair_has_networks_of_its_own_and_every_network_its_sizes(monkeypa
         rare: [((rare, common, profile), k) for k in range(2)] for rare, common in names
     }
     assert len(asked) == 4
+    later = study.train_pairs(names, profile, n_networks=1, first=1)
+    assert later == {rare: networks[1:] for rare, networks in pairs.items()}
     found = study.compare_networks(pairs, (40, 90), 0.1, n_resamples=7)
     assert found == {
         (rare, n): [(pair, n, 0.1, {"n_resamples": 7}) for pair in networks]

@@ -314,11 +314,13 @@ def multiclass_accuracies(
 
 
 def train_pairs(
-    names: list[tuple[str, str]], profile: Profile, *, n_networks: int
+    names: list[tuple[str, str]], profile: Profile, *, n_networks: int, first: int = 0
 ) -> dict[str, list[FrozenPair]]:
-    """Networks for pairs (rare, common) of classes, by the rare class; seeds 0, 1, …"""
+    """Networks for pairs (rare, common) of classes, by the rare class; the seeds are
+    `first` and those that follow."""
+    seeds = range(first, first + n_networks)
     return {
-        rare: [frozen_pair(rare, common, profile, seed=k) for k in range(n_networks)]
+        rare: [frozen_pair(rare, common, profile, seed=seed) for seed in seeds]
         for rare, common in names
     }
 
