@@ -242,8 +242,9 @@ ledger.enter({"ch5.closed_form": parts})
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows, LDT and CDT, of three panels against the exponent gamma. Left: squared length ratio falls from above to below one, more steeply for a larger imbalance; small filled marks lie off the lines of theory, above them for negative gamma under LDT, and the large hollow marks of the paper lie on the filled ones of R equal to 10. Middle and right: the three cosines of classifiers and of embeddings; those of LDT cross at one half, those of CDT never do, and two majority classifiers under CDT with positive gamma lie below their line."}}
 losses = "LDT", "CDT"
+shown = P.pick(smoke=(10,), laptop=sweep.RATIOS)
 free = {
-    loss: {f"R = {R}": sweep.of_free(loss, R) for R in sweep.RATIOS}
+    loss: {f"R = {R}": sweep.of_free(loss, R) for R in shown}
     for loss in losses
 }
 fig, axes = plt.subplots(2, 3, sharex=True, figsize=(7.8, 5.6))
@@ -269,7 +270,10 @@ plt.show()
 
 # %% tags=["hide-input", "claim:ch5.ufm_marks", "claim:ch5.slower_gamma", "claim:ch5.slower_ratio"] mystnb={"image": {"alt": "Two panels with a line each for LDT and CDT, logarithmic axes. Left: distance to the marks against rate times steps falls to below 0.1 near thirty thousand, where a dotted line stands, and rises slowly afterwards. Right: distance against the ridge has its least value near 1e-4, and is about 0.7 for LDT and 2 for CDT at the dotted line of 5e-4."}}
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.8, 3.2))
-scan = np.logspace(3, 6, 25), np.logspace(-6, -3, 10)
+scan = (
+    np.logspace(3, 6, 25),
+    np.logspace(-6, -3, P.pick(smoke=2, laptop=10)),
+)
 figures.recipes(axes, *scan)[0].legend()
 plt.show()
 ledger.enter(entries.stopped(starts))

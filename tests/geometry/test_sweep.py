@@ -59,8 +59,9 @@ def test_the_stopped_model_is_the_flow_at_the_printed_time():
     assert flow.times.unique().tolist() == [33_000]
     n = theory.step_counts(5, 5, 10, 5)
     configs = [sweep.config("CDT", g, n, s) for g in (-0.5, 1.0) for s in (0, 3)]
-    again = gradient_flow(n, configs, [33_000.0], d=20)
-    torch.testing.assert_close(flow.W, again.W)
+    again = gradient_flow(n, configs, [33_000.0], d=20)  # with shorter steps
+    torch.testing.assert_close(flow.error_w, again.error_w, rtol=0, atol=0.01)
+    torch.testing.assert_close(flow.error_h, again.error_h, rtol=0, atol=0.01)
     # Twice as many images are twice as many batches an epoch.
     assert sweep.stopped("LDT", 21, (0.0,)).times.item() == pytest.approx(66_000)
 

@@ -108,7 +108,7 @@ def stopped(
     n = theory.step_counts(5, 5, ratio, 5)
     times = [RATE * EPOCHS * n.sum().item() / BATCH] if times is None else times
     configs = [config(loss, gamma, n, seed) for gamma in gammas for seed in seeds]
-    return gradient_flow(n, configs, times, d=20)
+    return gradient_flow(n, configs, times, d=20, length=0.06)
 
 
 def of_free(loss: str, ratio: float, gammas: Sequence[float] = GAMMAS) -> Swept:
