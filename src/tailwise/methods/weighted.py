@@ -308,6 +308,8 @@ class WeightedHead(ClassifierMixin, BaseEstimator):
             )
         if (weights < 0).any():
             raise ValueError(f"sample_weight holds {weights.min()}: expected ≥ 0")
+        if not weights.any():
+            raise ValueError("sample_weight is zero everywhere: expected some > 0")
         return weights
 
     def _check_parameters(self, n_classes: int) -> None:
