@@ -127,3 +127,23 @@ def test_tails_are_named_and_then_left_out_or_merged(tails, classes):
     assert (kept == "crack").sum() == 60
     with pytest.raises(ValueError, match="unknown tails"):
         features.from_arrays(X, y, tails="drop")
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (("0", "1"), [0, 1]),
+        (("1.0", "2.0"), [1, 2]),
+        (("007", "7"), ["007", "7"]),
+        (("12345678901234567890", "12345678901234567891"), None),
+        (("-1", "+1"), [-1, 1]),
+        (("1", "b"), ["1", "b"]),
+    ],
+)
+def test_numbers_are_labels_unless_they_are_names(tmp_path, names, read):
+    y = np.array(names)[(Y == "fine") * 1]
+    text = TABLE.assign(label=y, unit=y, group=y)
+    text.drop(columns=["unit", "group"]).to_csv(tmp_path / "a.csv", index=False)
+    data = features.load(tmp_path / "a.csv")
+    assert data.classes.tolist() == (list(names) if read is None else read)
+    np.testing.assert_array_equal(data.y, (Y == "fine") * 1)

@@ -1,6 +1,5 @@
 """Columns of a table: csv, tsv, parquet or a DataFrame. No code runs."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from tailwise.own.raw import NAMES, ROLES, Raw, Wanted, some
 
 # What stands for a missing number among features; among labels these are names.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "NULL", "null", "None")
-WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+# Numbers of a file that are whole; with zeros in front, or very long, they are names.
+WHOLE, DIGITS = r"[+-]?(0|[1-9]\d{0,17})(\.0*)?", r"[+-]?\d+"
 IN_FILE = "line {1} of the file"
 
 
@@ -142,14 +142,15 @@ def _names(column: pd.Series) -> pd.Series:
     text = column.str.strip()
     text = text.where(text != "")
     present = text.dropna()
-    if len(present) and present.str.fullmatch(WHOLE).all():
-        return text.astype("Float64").astype("Int64")
-    if (
-        len(present)
-        and (numbers := pd.to_numeric(present, errors="coerce")).notna().all()
-    ):
-        return numbers.reindex(text.index)
-    return text
+    whole = present.str.fullmatch(WHOLE).all()
+    if not whole and present.str.fullmatch(DIGITS).all():
+        return text
+    numbers = pd.to_numeric(present, errors="coerce")
+    if numbers.isna().any():
+        return text
+    if whole:
+        numbers = numbers.astype("int64")
+    return numbers.reindex(text.index)
 
 
 def _is_number(column: pd.Series) -> bool:
