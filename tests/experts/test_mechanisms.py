@@ -155,6 +155,26 @@ def test_folds_part_each_class():
     assert mixing.folds(labels).tolist() == [0, 0, 1, 1, 0, 0, 0, 1]
 
 
+def test_two_kinds_are_compared_with_two_visual_experts():
+    """Splits 0 and 1 have all members, split 2 has no second visual expert."""
+    members = {"visual": 0.5, "language": 0.7, "visual, other": 0.6}
+    base = dict(kind="member", pair=0)
+    rows = [
+        base | dict(split=s, method=name, all=value)
+        for s in range(3)
+        for name, value in members.items()
+        if (s, name) != (2, "visual, other")
+    ]
+    for split, (two_kinds, two_visual) in enumerate([(0.8, 0.6), (0.9, 0.6)]):
+        for name, value in (("two kinds", two_kinds), ("two visual", two_visual)):
+            row = dict(split=split, method=name, all=value)
+            rows.append(base | row | {"kind": "mixture"})
+    rows.append(base | dict(split=2, method="two kinds", all=0.1, kind="mixture"))
+    found = reports.two_kinds(pd.DataFrame(rows))
+    # 0.8 − 0.6 less 0.6 − 0.55, and 0.9 − 0.6 less the same
+    assert (found.n, found.mean) == (2, pytest.approx(0.2))
+
+
 def test_a_leak_is_the_difference_of_gaps():
     base = dict(method="leak", kind="mixture", pair=0)
     rows = [

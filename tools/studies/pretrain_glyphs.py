@@ -1,11 +1,11 @@
 """Pretrain the experts of chapter 4 and keep their weights in half precision.
 
-python -m tools.studies.pretrain_glyphs [--seeds 0 1 2 3 4] [--kinds visual language]
+python -m tools.studies.pretrain_glyphs [--seeds 0 1 …] [--kinds visual language]
     [--steps N] [--folder FOLDER] [--runs RUNS]
 
-Seeds 0 to 4 are shipped. One expert takes about five minutes of CPU time on one thread;
-with --runs a run that was stopped goes on where it stood. On one machine the files are
-the same, bit for bit.
+By default those that ship. One expert takes about five minutes of CPU time on one
+thread; with --runs a run that was stopped goes on where it stood. On one machine the
+files are the same, bit for bit.
 """
 
 import argparse
@@ -43,15 +43,15 @@ def packed(seed: int, kind: str, steps: int, runs: Path | None = None) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--kinds", nargs="+", default=pretrained.KINDS)
     parser.add_argument("--steps", type=int, default=pretraining.STEPS)
     parser.add_argument("--folder", type=Path, default=pretrained.EXPERTS)
     parser.add_argument("--runs", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in given.seeds:
-        for kind in given.kinds:
+    for kind in given.kinds:
+        for seed in given.seeds or pretrained.SEEDS[kind]:
             start = time.process_time()
             content = packed(seed, kind, given.steps, given.runs)
             write_asset(given.folder, pretrained.file_name(kind, seed), content)

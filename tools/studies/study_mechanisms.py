@@ -1,6 +1,6 @@
 """Chapter 4's record: the contest and each mechanism by itself.
 
-python -m tools.studies.study_mechanisms [--splits 0 … 9] [--pairs 0 1 2 3 4]
+python -m tools.studies.study_mechanisms [--splits 0 … 9] [--pairs 0 1]
     [--parts contest …] [--folder FOLDER] [--runs RUNS] [--write]
 
 Split s has the pair of pretraining seed s modulo the number of pairs, and the next one
@@ -32,6 +32,7 @@ RUNS = ROOT / "_build" / "runs" / "mechanisms"
 PARTS = {
     "contest": mechanisms.contest,
     "mixtures": mixing.mixtures,
+    "other seed": mixing.other_seed,
     "mechanisms": mechanisms.mechanisms,
     "no gap": mechanisms.no_gap,
     "scorers": mixing.scorers,
@@ -44,7 +45,7 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, nargs="+", default=range(10))
-    parser.add_argument("--pairs", type=int, nargs="+", default=pretrained.SEEDS)
+    parser.add_argument("--pairs", type=int, nargs="+", default=range(reports.N_PAIRS))
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--folder", type=Path, default=pretrained.EXPERTS)
     parser.add_argument("--runs", type=Path, default=RUNS)

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from tailwise.data.glyphs import Task
+from tailwise.data import glyphs
 from tailwise.experts import mechanisms, study
 from tailwise.experts.contest import Bench, Terms, saved_for_backward
 from tailwise.experts.mechanisms import SHOTS, Repetition
@@ -25,6 +25,7 @@ from tailwise.models.experts import SEEDS
 from tailwise.training.processes import in_processes
 
 PARTS = ("all", "many", "medium", "few", "unseen")
+N_PAIRS = max(map(len, SEEDS.values()))  # of shipped experts that differ in one
 COSTS = {  # ways of training whose costs are shown
     "probe": Bench.probe,
     "one per cent": lambda bench: bench.parts(tokens=1, adapter=2),
@@ -97,8 +98,7 @@ def recorded() -> pd.DataFrame:
 
 def _contest(number: int, terms: Terms, n_test: int, device: str) -> list[dict]:
     load = cache(lambda seed: study.load_pair(seed).to(device))
-    pair = SEEDS[number % len(SEEDS)]
-    rep = Repetition(number, (pair,), load, terms, n_test)
+    rep = Repetition(number, (number % N_PAIRS,), load, terms, n_test)
     return mechanisms.contest(rep)
 
 
@@ -112,7 +112,7 @@ def run_contest(
 ) -> pd.DataFrame:
     """Rows of `mechanisms.contest` on several splits, in separate processes.
 
-    Split s has the shipped pair s modulo their number. On a GPU one after the other, in
+    Split s has the shipped pair s modulo `N_PAIRS`. On a GPU one after the other, in
     this process. Each test set has `n_test` pictures of each class.
     """
     runs = [(number, terms, n_test, device) for number in splits]
@@ -162,7 +162,7 @@ def gains(
     found = {}
     for name, (member, other) in contrasts.items():
         row = {part: _signed(gain(rows, member, other, part)) for part in parts}
-        if rows["pair"].nunique() > 1:
+        if rows["pair"].nunique() > 2:
             e = gain(rows, member, other, parts[0], by_pair=True)
             row[f"{parts[0]}, over pairs"] = _signed(e)
         found[name] = row | {"splits": gain(rows, member, other).n}
@@ -237,13 +237,16 @@ def heads_table(rows: pd.DataFrame) -> pd.DataFrame:
 def over_members(rows: pd.DataFrame, mixture: str) -> pd.Series:
     """What a mixture of two gains over the mean accuracy of its members, by split."""
     one, other = (values(rows, ("member", m)) for m in MEMBERS[mixture])
-    return values(rows, ("mixture", mixture)) - (one + other) / 2
+    return (values(rows, ("mixture", mixture)) - (one + other) / 2).dropna()
 
 
 def two_kinds(rows: pd.DataFrame) -> Estimate:
-    """Gain of two kinds of experts less that of two of one kind, over splits."""
-    alike = over_members(rows, "two visual") + over_members(rows, "two language")
-    return estimate((over_members(rows, "two kinds") - alike / 2).to_numpy())
+    """Gain of two kinds of experts less that of two of one kind, over splits.
+
+    The two of one kind are visual experts of two pretraining seeds.
+    """
+    found = over_members(rows, "two kinds") - over_members(rows, "two visual")
+    return estimate(found.dropna().to_numpy())
 
 
 def mixture_gains(
@@ -313,15 +316,16 @@ def scorer_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def cost_table(rows: pd.DataFrame, pair: Pair, task: Task) -> pd.DataFrame:
+def cost_table(rows: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     """What a way of training costs, and its accuracy in per cent, means over splits.
 
     Trained parameters with the head; CPU seconds of training; megabytes that one
-    step of 128 images keeps for gradients, measured here with a pair on a task; passes
+    step of 128 images keeps for gradients, measured here with a pair; passes
     of a backbone for an image at inference. A mean has those of both experts, the
     larger memory of the two.
     """
     found = {}
+    task = glyphs.draw(0, n_max=4, imbalance_ratio=2, n_val=1, n_test=1, crowd=True)
     for kind in KINDS:
         bench = Bench(pair, kind, task, 0, Terms(steps=1, views=1))
         head = bench.start().head.weight.numel()

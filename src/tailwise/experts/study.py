@@ -70,7 +70,14 @@ def placed(part: Glyphs, like: Tensor) -> Glyphs:
     return replace(part, images=part.images.to(like), labels=labels)
 
 
-def load_pair(seed: int = 0, **options) -> Pair:
-    """Load both experts; options as in `pretrained.load`."""
-    visual = pretrained.load("visual", seed, **options)
-    return Pair(visual, *pretrained.load("language", seed, **options))
+def load_pair(number: int = 0, **options) -> Pair:
+    """Load a pair of shipped experts; options as in `pretrained.load`.
+
+    Each kind has the pretraining seed `number`, counted anew where they end.
+    """
+    seeds = (found[number % len(found)] for found in pretrained.SEEDS.values())
+    visual, language = (
+        pretrained.load(kind, seed, **options)
+        for kind, seed in zip(pretrained.SEEDS, seeds)
+    )
+    return Pair(visual, *language)
