@@ -492,8 +492,8 @@ ledger.enter(study.image_gains(shown, contests))
 for rare, few in shown.items():
     e, none = study.log_ratio_growth(few, results[rare, 400])
     ledger.record("ch1.smaller_n_larger_ratio", e, part=rare)
-    print(f"{rare}: log ratio, n = 180 over n = 400: {e}", end="")
-    print(f"; {none} networks without a ratio")
+    print(f"{rare}: log ratio, n = 180 over 400: {e}", end="")
+    print(f"; {none} without")
 paid = ["unweighted", "priors", dof, *rules[-2:]]
 study.price_table(shown, paid)
 
