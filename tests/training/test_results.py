@@ -1,15 +1,12 @@
 """Results as bytes: the same again, and nothing else is read or written."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
 
 from tailwise.matrix.worlds import Part
 from tailwise.metrics import Estimate, estimate
-from tailwise.training.results import dumps, loads
+from tailwise.training.results import dumps, loads, with_tree
 
 HALF = torch.tensor([[0.5, -0.0, float("nan")], [1e-30, 3e38, 1]])
 VALUES = {
@@ -83,7 +80,7 @@ def test_what_cannot_be_kept_is_named(value, name):
 )
 def test_a_file_cannot_call_anything(name):
     tree = ["dataclass", name, ["dict"]]
-    content = save({}, metadata={"tree": json.dumps(tree)})
+    content = with_tree(tree, {})
     with pytest.raises(ValueError, match="is no dataclass of tailwise"):
         loads(content)
 

@@ -1,4 +1,4 @@
-"""Results as bytes: a safetensors file whose header says how they are put together.
+"""Results as bytes: a safetensors file, with JSON that says how they are put together.
 
 Plain values, lists, tuples, dicts, tensors, arrays and this package's dataclasses, in
 each other. Reading runs no code but that of the dataclasses' fields.
@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-FORMAT = 1  # another one makes results of before stale
+FORMAT = 2  # another one makes results of before stale
+TREE = "tree"
 PLAIN = (type(None), bool, int, float, str)
 
 
@@ -27,15 +28,20 @@ def dumps(value: Any) -> bytes:
     {1: (2.5, 'a'), 'b': [None]}
     """
     tensors: dict[str, Tensor] = {}
-    tree = _taken_apart(value, tensors)
-    return save(tensors, metadata={"tree": json.dumps(tree)})
+    return with_tree(_taken_apart(value, tensors), tensors)
+
+
+def with_tree(tree: Any, tensors: dict[str, Tensor]) -> bytes:
+    """Tensors, and the JSON as one more, of bytes."""
+    text = np.frombuffer(json.dumps(tree).encode(), np.uint8).copy()
+    return save(tensors | {TREE: torch.from_numpy(text)})
 
 
 def loads(content: bytes) -> Any:
     """The result again: the same values, each tensor on its device and contiguous."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    return _put_together(json.loads(header["__metadata__"]["tree"]), load(content))
+    tensors = load(content)
+    tree = json.loads(tensors.pop(TREE).numpy().tobytes())
+    return _put_together(tree, tensors)
 
 
 def _taken_apart(x: Any, tensors: dict[str, Tensor]) -> Any:
@@ -62,6 +68,8 @@ def _taken_apart(x: Any, tensors: dict[str, Tensor]) -> Any:
             f"a result holds a {what}: expected plain values, lists, tuples, dicts, "
             "tensors, arrays of numbers and dataclasses of tailwise"
         )
+    if not held.numel():  # which early safetensors write and cannot read
+        return [*kind, [list(held.shape), str(held.dtype).removeprefix("torch.")]]
     name = str(len(tensors))
     tensors[name] = held.detach().cpu().contiguous().clone()
     return [*kind, name]
@@ -72,9 +80,9 @@ def _put_together(tree: Any, tensors: dict[str, Tensor]) -> Any:
         return tree
     kind, *rest = tree
     if kind == "tensor":
-        return tensors[rest[1]].to(rest[0])
+        return _held(rest[1], tensors).to(rest[0])
     if kind == "array":
-        return tensors[rest[0]].numpy()
+        return _held(rest[0], tensors).numpy()
     if kind == "scalar":
         return tensors[rest[0]].numpy()[()]
     if kind == "dict":
@@ -86,6 +94,13 @@ def _put_together(tree: Any, tensors: dict[str, Tensor]) -> Any:
         return _dataclass(module, name)(**_put_together(parts, tensors))
     parts = [_put_together(part, tensors) for part in rest]
     return tuple(parts) if kind == "tuple" else parts
+
+
+def _held(name: str | list, tensors: dict[str, Tensor]) -> Tensor:
+    if isinstance(name, str):
+        return tensors[name]
+    shape, dtype = name
+    return torch.empty(shape, dtype=getattr(torch, dtype))
 
 
 def _dataclass(module: str, name: str) -> type:
