@@ -104,6 +104,7 @@ def test_words_of_a_setting_need_no_quotes():
         (["--find", "cyst"], "no class 'cyst'"),
         (["--accept", "7"], "accept is 7"),
         (["--cost-miss", "-2"], "the cost miss is -2"),
+        (["--cost-false-alarm", "5"], "says nothing without --cost-miss"),
     ],
 )
 def test_what_is_refused_leaves_nothing(scans, tmp_path, capsys, words, says):

@@ -47,6 +47,17 @@ def test_names_can_be_chosen(tmp_path, data):
     np.testing.assert_array_equal(part.X, data.X[:, [2, 0]])
 
 
+def test_text_that_rows_share_is_offered_as_the_unit(tmp_path):
+    table = pd.DataFrame(X, columns=list("abcdef")).assign(label=Y)
+    n = len(table)
+    table = table.assign(part=[f"P{k // 2}" for k in range(n)])
+    table.assign(code=[f"C{k}" for k in range(n)]).to_csv(tmp_path / "a.csv")
+    with pytest.warns(UserWarning, match="holds text") as caught:
+        features.load(tmp_path / "a.csv")
+    said = [str(w.message) for w in caught if "holds text" in str(w.message)]
+    assert ["name it as the unit" in text for text in said] == [True, False]
+
+
 def test_a_column_that_counts_rows_is_no_feature(tmp_path):
     table = pd.DataFrame(X).assign(label=Y)
     table.to_csv(tmp_path / "a.csv")  # with the index, as pandas does by default

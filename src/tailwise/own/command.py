@@ -119,14 +119,13 @@ def parser() -> argparse.ArgumentParser:
         help="most alarms for each hit that you accept (default: any)",
     )
     wanted.add_argument(
-        "--cost-miss", type=float, metavar="AMOUNT", help="what a miss costs"
+        "--cost-miss", type=float, metavar="AMOUNT", help="what a missed row costs"
     )
     wanted.add_argument(
         "--cost-false-alarm",
         type=float,
-        default=1.0,
         metavar="AMOUNT",
-        help="what a false alarm costs (default: 1)",
+        help="what a false alarm costs, with --cost-miss (default: 1)",
     )
     wanted.add_argument("--currency", default="", metavar="NAME", help="such as EUR")
     run = pilot.add_argument_group("how to run")
@@ -148,13 +147,26 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="NUMBER", help="(default: 0)"
     )
     run.add_argument(
-        "--out", required=True, metavar="FOLDER", help="a new folder for all results"
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="a folder for all results; those of an earlier run are replaced",
     )
     return top
 
 
 def settings_of(given: argparse.Namespace) -> Settings:
-    """The same settings as in the page."""
+    """The same settings as in the page.
+
+    Raises
+    ------
+    ValueError
+        For the cost of a false alarm without that of a miss.
+    """
+    if given.cost_false_alarm is not None and given.cost_miss is None:
+        raise ValueError(
+            "--cost-false-alarm says nothing without --cost-miss: name both"
+        )
     group = given.group
     objective = given.objective or ("cost" if given.cost_miss else "balanced")
     return Settings(
@@ -171,7 +183,9 @@ def settings_of(given: argparse.Namespace) -> Settings:
         max_alarms=given.max_alarms,
         positive=given.find,
         cost_miss=given.cost_miss,
-        cost_false_alarm=given.cost_false_alarm,
+        cost_false_alarm=1.0
+        if given.cost_false_alarm is None
+        else given.cost_false_alarm,
         currency=given.currency,
         n_splits=given.splits,
         max_rows=given.max_rows,
@@ -193,8 +207,9 @@ def progress(done: int, of: int, *, start: float, stream) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 2 where something was refused."""
     given = parser().parse_args(words)
-    settings, start = settings_of(given), time.monotonic()
+    start = time.monotonic()
     try:
+        settings = settings_of(given)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             data = prepare(settings)

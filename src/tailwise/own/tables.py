@@ -159,19 +159,21 @@ def _is_number(column: pd.Series) -> bool:
 
 def _numeric(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Columns that hold some number or vectors; of the others a warning is given."""
-    text = []
+    words = []
     for name in names:
         column = table[name]
         if _is_number(column) or _is_vectors(column):
             continue
         with_points = column.astype(str).str.replace(",", ".")
         if not pd.to_numeric(with_points, errors="coerce").notna().any():
-            text.append(name)
-    for name in text:
-        warnings.warn(
-            f"column {name!r} holds text and is not used as a feature", stacklevel=4
-        )
-    return [name for name in names if name not in text]
+            words.append(name)
+    for name in words:
+        hint = ""
+        if 10 <= table[name].nunique() < len(table):
+            hint = "; if rows that share one belong together, name it as the unit"
+        text = f"column {name!r} holds text and is not used as a feature{hint}"
+        warnings.warn(text, stacklevel=4)
+    return [name for name in names if name not in words]
 
 
 def _is_vectors(column: pd.Series) -> bool:

@@ -209,7 +209,7 @@ def _start(decision: str, head: str, threshold: float | None) -> str:
 
 def _gained(found, case: _Case, best: int, smallest: float, worth: str, by) -> str:
     gain, half = 100 * case.gain.mean[best], 100 * case.gain.half[best]
-    named = f"the smallest effect you named ({100 * smallest:g} {case.unit})"
+    named = f"the smallest effect that counts ({100 * smallest:g} {case.unit})"
     grouped = by == "cell" and found.data.groups is not None
     what = {
         "balanced": f"the mean over {'groups' if grouped else 'classes'} gains",
@@ -224,8 +224,8 @@ def _gained(found, case: _Case, best: int, smallest: float, worth: str, by) -> s
         today = found.cost[:, 0, [0, 2, 3]].mean(0)
         money = found.costs.money(today.min())
         what = (
-            f"it saves {gain:.1f} ± {half:.1f} {case.unit} of "
-            f"{ways[today.argmin()]} ({money} per thousand samples),"
+            f"it saves {gain:.1f} ± {half:.1f} {case.unit} of what the cheapest way "
+            f"without it costs ({ways[today.argmin()]}: {money} per thousand samples),"
         )
     else:
         what = f"{what} {gain:.1f} ± {half:.1f} points,"
