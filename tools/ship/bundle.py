@@ -83,6 +83,8 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     pages = dict(_files(stage, (".ipynb", ".md")))
     pages |= dict(_files(runnable(book) / "book", (".ipynb",)))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
+    pictures = _files(book.source / "_static", (".png",))
+    held |= {f"notebooks/_static/{name}": path for name, path in pictures}
     trained = _files(cache.folder(), (".safetensors", ".sha256"))
     held |= {f"cache/{name}": path for name, path in trained if "/" not in name}
     held["slides.html"] = stage / SLIDES

@@ -14,6 +14,7 @@ from tailwise.experts.mechanisms import Repetition, of_tests
 from tailwise.experts.scorer import INPUTS, Scorer, fit_scorer, mix
 from tailwise.experts.study import KINDS, Pair, placed
 from tailwise.models.vit import GlyphViT
+from tailwise.profiles import reseeded
 from tailwise.training.streams import generator_for
 
 FOLDS = 2  # the rarest class has two pictures
@@ -52,7 +53,7 @@ def other_seed(rep: Repetition) -> list[dict]:
 def poor(rep: Repetition) -> Expert:
     """A probe of a network that was never pretrained."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(rep.number)
+        torch.random.default_generator.manual_seed(reseeded(rep.number))
         network = GlyphViT().eval()
     like = next(rep.load(rep.pairs[0]).visual.parameters())
     pair = Pair(network.to(like), network, network)

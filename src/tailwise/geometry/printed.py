@@ -17,6 +17,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from tailwise.geometry import theory
+from tailwise.profiles import reseeded
 
 GAMMAS = tuple(np.linspace(-1.5, 1.5, 13))
 
@@ -167,7 +168,7 @@ def binary_difference(kind: str, problems: int = 20) -> float:
     that of a loss with temperatures, over random separable problems of two classes."""
     worst = 0.0
     for seed in range(problems):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(reseeded(seed))
         d = 5 + seed % 4
         y = (np.arange(30) < 24).astype(int)
         H = rng.normal(size=(30, d)) + 3 * (2 * y - 1)[:, None] * np.eye(d)[0]

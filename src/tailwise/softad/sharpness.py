@@ -8,6 +8,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 from torch.nn import functional as F
 
+from tailwise.profiles import reseeded
 from tailwise.softad.networks import Architecture, Params
 
 Loss = Callable[[Tensor], Tensor]
@@ -52,7 +53,7 @@ def top_eigenvalue(loss: Loss, at: Tensor, *, tol: float = 1e-2) -> float:
 
     p, kind = len(at), at.cpu().numpy().dtype
     hessian = LinearOperator((p, p), matvec=product, dtype=kind)
-    start = np.random.default_rng(0).standard_normal(p).astype(kind)
+    start = np.random.default_rng(reseeded(0)).standard_normal(p).astype(kind)
     found = eigsh(
         hessian,
         1,

@@ -11,6 +11,7 @@ import torch
 
 from tailwise.data.spurious import Splits
 from tailwise.models import resnet
+from tailwise.profiles import reseeded
 from tailwise.spurious.study import SeedRun, automatic, moved, over_seeds, refitted
 from tailwise.training import loop
 
@@ -36,7 +37,7 @@ def prices(run: SeedRun, splits: Splits) -> dict[str, float]:
         model = resnet.SmallResNet(2).to(memory_format=torch.channels_last)
     world = SimpleNamespace(features=run.features, splits=splits)
     own, val, f = run.heads["ERM"], splits.val, run.features
-    g = torch.Generator().manual_seed(0)
+    g = torch.Generator().manual_seed(reseeded(0))
 
     def train():
         loop.train(model, x, y, epochs=1, generator=g, batch_size=96)

@@ -7,6 +7,7 @@ import torch
 
 from tailwise.methods.dfr import DeepFeatureReweighting, averaged_zero_fraction
 from tailwise.metrics import GroupAccuracies, group_accuracies
+from tailwise.profiles import reseeded
 from tailwise.spurious import explain
 from tailwise.spurious.networks import Embedded
 
@@ -250,7 +251,7 @@ def with_random_labels(
     """
     val = world.splits.val
     y, a = val.y.numpy(), val.a.numpy()
-    permuted = np.random.default_rng(seed).permutation(y)
+    permuted = np.random.default_rng(reseeded(seed)).permutation(y)
 
     def heads(X, y, C):
         options = dict(scaler="validation", random_state=seed)
