@@ -101,6 +101,18 @@ def test_the_books_own_seeds_are_as_written(monkeypatch):
         assert [profiles.reseeded(seed) for seed in range(3)] == [0, 1, 2]
 
 
+def test_larger_runs_use_seeds_that_no_smaller_one_used(monkeypatch):
+    monkeypatch.delenv("TAILWISE_RESEED", raising=False)
+    found = {}
+    for name in profiles.PROFILES:
+        monkeypatch.setenv("TAILWISE_PROFILE", name)
+        found[name] = profiles.reseeded(7)
+    assert found["smoke"] == found["laptop"] == 7
+    assert found["full"] == found["paper"] < 2**32  # scikit-learn takes no larger one
+    monkeypatch.setenv("TAILWISE_RESEED", "400")
+    assert profiles.reseeded(7) == found["full"] != 7
+
+
 def test_fresh_sets_of_seeds_do_not_overlap(monkeypatch):
     found = set()
     for name in range(6):

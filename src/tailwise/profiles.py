@@ -70,6 +70,7 @@ def _accelerator() -> str:
 
 PROFILES = ("smoke", "laptop", "full", "paper")  # by size
 DECIDING = PROFILES[1:]  # whose runs give verdicts and can be recorded
+CONFIRMING = 400  # the set of seeds of the profiles above `laptop`; the last there is
 
 
 def current(name: str | None = None) -> Profile:
@@ -103,20 +104,32 @@ def current(name: str | None = None) -> Profile:
     raise ValueError(f"unknown profile {name!r}: expected one of {', '.join(PROFILES)}")
 
 
-def reseeded(seed: int) -> int:
-    """The seed that a run uses for `seed`: the same, or one of a fresh set.
+def seed_set() -> int:
+    """The set of seeds that a run uses.
 
-    ``$TAILWISE_RESEED`` names the set, a whole number; 0, as if unset, is the book's
-    own. Sets do not overlap for seeds below ten million.
+    ``$TAILWISE_RESEED`` names it. Where it is unset, ``smoke`` and ``laptop`` use 0,
+    the seeds as they are written, and the larger profiles use `CONFIRMING`, which no
+    smaller run has used: they confirm what was seen there.
 
     Raises
     ------
     ValueError
         If the variable is not a whole number from 0 to 400.
     """
-    given = os.environ.get("TAILWISE_RESEED") or "0"
-    if not (given.isdecimal() and int(given) <= 400):
+    given = os.environ.get("TAILWISE_RESEED")
+    if not given:
+        return CONFIRMING if current().name in PROFILES[2:] else 0
+    if not (given.isdecimal() and int(given) <= CONFIRMING):
         raise ValueError(
-            f"TAILWISE_RESEED is {given!r}: expected a whole number from 0 to 400"
+            f"TAILWISE_RESEED is {given!r}: expected a whole number from 0 to "
+            f"{CONFIRMING}"
         )
-    return seed + int(given) * 10_000_019
+    return int(given)
+
+
+def reseeded(seed: int) -> int:
+    """The seed that a run uses for `seed`: the same, or one of its set, see `seed_set`.
+
+    Sets do not overlap for seeds below ten million.
+    """
+    return seed + seed_set() * 10_000_019

@@ -16,9 +16,10 @@ import torch
 from threadpoolctl import threadpool_info
 from torch import nn
 
+from tailwise import profiles
 from tailwise.ledger import provenance
 from tailwise.ledger.provenance import Stopwatch
-from tailwise.training import cache, processes
+from tailwise.training import cache, processes, results
 from tailwise.training.processes import in_processes
 from tailwise.training.progress import Progress, duration
 
@@ -193,6 +194,15 @@ def test_other_code_release_seeds_or_device_compute_again(
     replaced = change in ("code", "release")
     assert len(after) == len(before) * (1 if replaced else 2)
     assert bool(after & before) is not replaced
+
+
+def test_a_chunk_takes_its_seeds_along_to_a_worker_without_them(monkeypatch):
+    monkeypatch.setenv("TAILWISE_RESEED", "3")
+    chunk = processes._Chunk(0, profiles.reseeded, (5,), "cpu")
+    monkeypatch.delenv("TAILWISE_RESEED")
+    (found, _) = results.loads(chunk()[1])
+    assert found == 5 + 3 * 10_000_019
+    assert profiles.reseeded(5) == 5
 
 
 def test_a_function_of_a_notebook_is_called_every_time(kept):

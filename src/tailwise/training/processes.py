@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tailwise.ledger import provenance
-from tailwise.profiles import reseeded
+from tailwise.profiles import reseeded, seed_set
 from tailwise.training import cache, results
 from tailwise.training.progress import Progress
 from tailwise.training.sources import code_hash, file_of
@@ -108,6 +108,7 @@ class _Chunk:
     arguments: tuple
     device: str
     code: str = ""
+    seeds: int = field(default_factory=seed_set)
 
     def __post_init__(self) -> None:
         if path := file_of(self.function):
@@ -124,7 +125,8 @@ class _Chunk:
         """Its place, and its result with what it cost, as bytes."""
         self._check_code()
         stopwatch, threads = provenance.Stopwatch(), torch.get_num_threads()
-        before = inside.set(True)
+        before, seeds = inside.set(True), os.environ.get("TAILWISE_RESEED")
+        os.environ["TAILWISE_RESEED"] = str(self.seeds)
         try:
             if self.device == "cpu":
                 torch.set_num_threads(1)
@@ -133,6 +135,9 @@ class _Chunk:
         finally:
             torch.set_num_threads(threads)
             inside.reset(before)
+            del os.environ["TAILWISE_RESEED"]
+            if seeds is not None:
+                os.environ["TAILWISE_RESEED"] = seeds
         memory = provenance.peak_memory_gb()
         cost = stopwatch.read() | {"peak_memory_gb": memory}
         return self.index, results.dumps((value, cost))
