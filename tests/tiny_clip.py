@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tailwise.compat import import_torchvision
+from tailwise.data.compat import import_torchvision
 
 
 class ClipBlock(nn.Module):

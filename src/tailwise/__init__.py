@@ -24,3 +24,4 @@ What to import:
 """
 
 __version__ = "0.1.0"
+__path__ += [f"{__path__[0]}/before"]  # `tailwise.dfr` and others: names of before

@@ -89,3 +89,15 @@ def test_types_of_the_faces_hold():
     command = [sys.executable, "-m", "mypy", "--no-error-summary"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_names_of_before_hold_what_the_names_of_today_do():
+    code = (
+        "import sys, tailwise; assert 'torch' not in sys.modules; "
+        "import tailwise.afr, tailwise.dfr, tailwise.losses, tailwise.risk; "
+        "from tailwise import methods; "
+        "assert tailwise.dfr.DeepFeatureReweighting is methods.DeepFeatureReweighting; "
+        "assert tailwise.afr.AutomaticFeatureReweighting and tailwise.losses.vs_loss; "
+        "assert tailwise.risk.objective is methods.objective"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

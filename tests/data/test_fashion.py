@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tailwise import compat
-from tailwise.data import assets, fashion
+from tailwise.data import assets, compat, fashion
 
 ASSET = "fashion-test-labels.idx.xz"
 

@@ -14,8 +14,8 @@ from tiny_vit import expert_of, images_and_labels, rng, tiny
 from torch import nn
 
 from tailwise import profiles
-from tailwise.compat import import_torchvision
 from tailwise.data.cifar import LongTail
+from tailwise.data.compat import import_torchvision
 from tailwise.experts import large, longtail
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.large import Start

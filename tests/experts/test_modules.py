@@ -7,7 +7,7 @@ from tiny_vit import expert_of, images_and_labels, rng, tiny
 from torch import nn
 from torch.nn import functional as F
 
-from tailwise.compat import import_torchvision
+from tailwise.data.compat import import_torchvision
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.expert import Expert, add_groups, make_expert, scores
 from tailwise.experts.modules import (

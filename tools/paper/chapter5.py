@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tailwise import profiles
-from tailwise.compat import import_torchvision
 from tailwise.data.assets import cache_dir
+from tailwise.data.compat import import_torchvision
 from tailwise.files import write_whole
 from tailwise.geometry import theory
 from tailwise.ledger import claims, provenance

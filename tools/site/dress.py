@@ -19,7 +19,7 @@ from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
-from tools.site import handouts, point, predict
+from tools.site import bets, handouts, point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
@@ -41,8 +41,8 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
     handouts.lay_out(stage, found)
     path = stage / "book" / "predict.md"
-    bets = {"predictions": predict.page()}
-    write(path, fill(path.read_text("utf-8"), bets))
+    predictions = {"predictions": bets.page()}
+    write(path, fill(path.read_text("utf-8"), predictions))
     changes = (book.root / "CHANGELOG.md").read_text("utf-8")
     page = stage / "book" / "changelog.md"
     write(page, fill(page.read_text("utf-8"), {"changelog": changes}))
@@ -154,7 +154,7 @@ def add_bets(notebook, card: Card) -> None:
     up = "../" * card.page.count("/")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = predict.fill_bets(cell.source, up)
+            cell.source = bets.fill_bets(cell.source, up)
 
 
 def add_preview(notebook, card: Card) -> None:

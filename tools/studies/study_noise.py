@@ -21,7 +21,7 @@ from scipy import stats
 
 from tailwise import own
 from tailwise.files import write_whole
-from tailwise.groups import wilson
+from tailwise.metrics import wilson
 
 RESULT = Path(__file__).parents[2] / "book" / "results" / "own" / "noise.json"
 KINDS = ("rows", "units", "identifier", "copies", "index", "groups")

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from tailwise.compat import import_torchvision
 from tailwise.data.assets import cache_dir
+from tailwise.data.compat import import_torchvision
 from tailwise.data.imbalance import long_tail
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded

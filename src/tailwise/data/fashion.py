@@ -116,7 +116,7 @@ def _read_plain_or_gz(path: Path) -> bytes:
 
 
 def _download(root: Path) -> Path:
-    from tailwise.compat import import_torchvision
+    from tailwise.data.compat import import_torchvision
 
     import_torchvision().datasets.FashionMNIST(root, download=True)
     return root / "FashionMNIST" / "raw"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailwise.compat import import_torchvision
+from tailwise.data.compat import import_torchvision
 from tailwise.experts.backbones import LAYOUTS, Backbone, Layout, as_backbone
 
 SIZE = 224

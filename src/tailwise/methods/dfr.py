@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from tailwise.arrays import as_labels, from_torch
 from tailwise.methods.linear_head import (
     LinearHead,
     checked_groups,
@@ -20,6 +19,7 @@ from tailwise.methods.linear_head import (
 )
 from tailwise.methods.rows import balanced_rows, group_rows, halves, unit_halves
 from tailwise.metrics import group_accuracies
+from tailwise.metrics.arrays import as_labels, from_torch
 
 SCALERS = ("reference", "validation")
 SPLITS = ("groups", "rows")

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tailwise.arrays import as_labels, from_torch
+from tailwise.metrics.arrays import as_labels, from_torch
 
 
 class LinearHead(ClassifierMixin, BaseEstimator):

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tailwise.arrays import as_labels
-from tailwise.groups import from_columns, memberships
+from tailwise.metrics.arrays import as_labels
+from tailwise.metrics.group_accuracy import from_columns, memberships
 
 
 def balanced_rows(

@@ -15,7 +15,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
-from tailwise.arrays import from_torch
 from tailwise.methods.equal_error import class_errors, equal_error_ratio, optimal_ratio
 from tailwise.methods.moments import (
     ClassMoments,
@@ -30,6 +29,7 @@ from tailwise.methods.solvers import (
     ratio_dof,
     solve_heads,
 )
+from tailwise.metrics.arrays import from_torch
 
 __all__ = [
     "WeightedHead",

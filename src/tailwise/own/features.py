@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tailwise.arrays import as_array
+from tailwise.metrics.arrays import as_array
 from tailwise.own import files, repeats, roles, units
 from tailwise.own.columns import clean
 from tailwise.own.raw import Raw, Wanted

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tailwise.arrays import as_array
+from tailwise.metrics.arrays import as_array
 from tailwise.own.raw import ROLES, Raw, Wanted, some
 from tailwise.own.tables import read_parquet, read_text
 

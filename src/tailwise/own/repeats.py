@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tailwise.arrays import as_array
+from tailwise.metrics.arrays import as_array
 
 N_QUERIES, N_ROWS, N_DIRECTIONS, NEAR, FAR = 2000, 20_000, 48, 10, 20
 CHANCE = 0.01  # that anything is reported where rows are independent

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tailwise.arrays import as_array
+from tailwise.metrics.arrays import as_array
 from tailwise.own.raw import Raw
 
 PARTS = {

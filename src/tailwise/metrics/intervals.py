@@ -1,4 +1,4 @@
-"""Named metrics: the definition is in the name."""
+"""Means over repetitions with their intervals, and what is decided by them."""
 
 import math
 from collections.abc import Callable
@@ -9,23 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-
-from tailwise.groups import GroupAccuracies, group_accuracies, wilson
-
-__all__ = [
-    "KINDS",
-    "Estimate",
-    "GroupAccuracies",
-    "bootstrap",
-    "chance_to_stay",
-    "decide",
-    "estimate",
-    "group_accuracies",
-    "half_width",
-    "repetitions",
-    "student",
-    "wilson",
-]
 
 KINDS = ("at least", "at most", "agreement")
 

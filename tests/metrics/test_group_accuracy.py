@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from tailwise import arrays, groups
-from tailwise.groups import from_columns, group_accuracies, wilson
+from tailwise.metrics import arrays, group_accuracy
+from tailwise.metrics.group_accuracy import from_columns, group_accuracies, wilson
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(2, size=300)
@@ -77,7 +77,7 @@ def test_a_missing_group_is_named_by_its_row(missing, kind):
 
 
 def test_examples_of_the_ground_hold():
-    for module in (arrays, groups):
+    for module in (arrays, group_accuracy):
         found = doctest.testmod(module)
         assert found.attempted
         assert not found.failed

@@ -4,7 +4,7 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tailwise.ledger import claims
-from tools.site import dress, predict
+from tools.site import bets, dress
 from tools.site.cards import Card
 
 
@@ -12,7 +12,7 @@ def test_a_bet_shows_the_verdict_only_in_its_fold():
     chapter = claims.load("ch1")
     kept = claims.recorded("ch1", "laptop")
     for claim in chapter.carrying:
-        shown, fold = predict.item(claim.id).split("<details>")
+        shown, fold = bets.item(claim.id).split("<details>")
         assert f"data-held='{int(kept.verdicts[claim.id] == 'reproduced')}'" in shown
         assert not any(f">{verdict}<" in shown for verdict in claims.VERDICTS)
         assert f">{kept.verdicts[claim.id]}<" in fold
@@ -31,4 +31,4 @@ def test_a_mark_in_a_chapter_becomes_a_bet():
 
 def test_a_bet_on_nothing_is_refused():
     with pytest.raises(ValueError, match="'ch1.nothing', which is not claimed"):
-        predict.fill_bets("<!-- predict: ch1.nothing -->")
+        bets.fill_bets("<!-- predict: ch1.nothing -->")

@@ -48,9 +48,9 @@ def as_labels(name: str, values: ArrayLike | torch.Tensor) -> np.ndarray:
     """
     labels = as_array(values)
     if labels.dtype.kind == "f" and not (good := np.isfinite(labels)).all():
-        row = int(np.argwhere(~good)[0, 0])
+        bad = int(np.argwhere(~good)[0, 0])
         raise ValueError(
-            f"{name} holds NaN or infinite values, first in row {row}: expected labels"
+            f"{name} holds NaN or infinite values, first in row {bad}: expected labels"
         )
     if (row := first_missing(labels)) is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Groups of samples, also from several columns or overlapping, and their accuracies."""
+"""Accuracy of each group and of the worst; groups may be columns, or overlap."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from tailwise.arrays import as_array, as_labels, check_comparable
+from tailwise.metrics.arrays import as_array, as_labels, check_comparable
 
 
 @dataclass(frozen=True)
