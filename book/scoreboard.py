@@ -36,7 +36,7 @@ board.headline(P.name, claims.recorded)
 board.by_chance(P.name, claims.recorded)
 
 # %% tags=["remove-input"]
-board.stays(P.name)
+board.stays()
 
 # %% tags=["remove-input"]
 tables.full_table(P.name)

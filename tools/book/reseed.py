@@ -4,8 +4,8 @@ python -m tools.book.reseed [N] [--jobs J]      sets 1 to N, 5 by default
 
 Each chapter with each set is a chunk (`tailwise.training.processes`): it is kept when
 it is done, a run that was stopped goes on, and a Dask cluster may share the work.
-Records lie in _build/reseed; the marks of all parts go to
-book/results/<profile>/reseeded.json.
+Records lie in _build/reseed; what they measured goes to
+book/results/laptop/reseeded.json.
 """
 
 import argparse
@@ -86,9 +86,8 @@ def collect(book: Book, sets: list[str]) -> Path:
         }
         for name in sets
     }
-    path = stability.path(book.profile)
     text = json.dumps(stability.summary(runs), indent=1, sort_keys=True) + "\n"
-    write(path, text)
+    write(path := claims.reseeded_path(), text)
     return path
 
 

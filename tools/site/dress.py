@@ -116,11 +116,11 @@ def trust(found: list[Card]) -> str:
     """What speaks for the numbers, in a line: size, time, fresh seeds."""
     minutes = sum(card.minutes or 0 for card in found)
     total = sum(len(card.verdicts) for card in found)
-    same, of = stability.staying("laptop")
-    seeds = f"with fresh seeds {same / of:.1%} of marks stay · " if of else ""
+    stay = stability.staying()
+    seeds = f"with fresh seeds {stay.same / stay.of:.1%} of marks stay · "
     return (
         f"<p class='trust'>{total} claims of {len(found)} papers · all chapters run in "
-        f"{minutes} min on a laptop, without a network · {seeds}"
+        f"{minutes} min on a laptop, without a network · {seeds if stay.of else ''}"
         "<a href='scoreboard.html'>every number</a></p>"
     )
 

@@ -25,6 +25,7 @@ from tailwise.ledger.claims import (
     mark,
     more_needed,
     recorded,
+    reseeded,
     verdict,
     within_reach,
 )
@@ -328,15 +329,19 @@ def by_chance(profile: str, read: Reader = freshest) -> Sentence:
     )
 
 
-def stays(profile: str) -> Sentence:
+def stays() -> Sentence:
     """How many decided marks fresh seeds leave as they are."""
-    same, total = stability.staying(profile)
-    sets = len(stability.read(profile)["sets"])
-    if not total:
+    found = stability.staying()
+    if not found.of:
         return Sentence("No run with fresh seeds is recorded yet.")
+    sets = len(reseeded()["sets"])
     return Sentence(
-        f"In {sets} runs with fresh seeds, {same:,} of {total:,} repeated marks are "
-        f"those of the record ({same / total:.3f})."
+        f"In {sets} runs with fresh seeds, {found.alone:,} of {found.of_alone:,} marks "
+        "that the record decides by itself came out as there "
+        f"({found.alone / found.of_alone:.3f}). So a mark counts as decided only where "
+        "these runs agree with it. Judged by the run that is left out, "
+        f"{found.same:,} of {found.of:,} such marks stay "
+        f"({found.same / found.of:.3f})."
     )
 
 

@@ -3,8 +3,9 @@
 import json
 import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 
@@ -38,8 +39,29 @@ ALIKE = {"yes": "reproduced", "no": "not reproduced", "open": "undecided"}
 ORIGINS = ("this paper", "another paper", "ours")
 EVIDENCE = ("text", "abstract", "code", "second-hand")
 CHANCE = 0.9  # of a fresh run of the same size to mark alike; less leaves a part open
+RESEEDED = "laptop"  # the profile whose runs are repeated with fresh seeds
 CARRYING = 4  # claims that a chapter shows at its top
 SCHEMA = 2  # of records: 2 knows marks and exact quantities
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured number, its standard error and how many repetitions it rests on."""
+
+    value: float
+    stderr: float = 0.0
+    n: int = 1
+    part: str | None = None
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval; 0 of a number without a spread."""
+        return float(half_width(self.stderr, self.n)) if self.stderr else 0.0
+
+    @property
+    def sd(self) -> float:
+        """Of one repetition."""
+        return self.stderr * math.sqrt(self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +109,8 @@ class Claim:
     changed : tuple of mappings
         ``date``, ``what`` and ``why``, where bound, kind or metric changed after a
         record had been seen.
+    again : mapping of str to tuple of Measurement
+        By part ("" for a claim without), what sets of fresh seeds gave.
     """
 
     id: str
@@ -108,6 +132,7 @@ class Claim:
     profile: str = "laptop"
     parts: tuple[str, ...] = ()
     changed: tuple[Mapping[str, str], ...] = ()
+    again: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
 
     @property
     def needs(self) -> str:
@@ -140,26 +165,6 @@ class Chapter:
         """The claims of `headline`; without it, the first that the paper makes."""
         papers = [c.id for c in self.claims.values() if c.origin == "this paper"]
         return [self.claims[id] for id in self.headline or papers[:CARRYING]]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A measured number, its standard error and how many repetitions it rests on."""
-
-    value: float
-    stderr: float = 0.0
-    n: int = 1
-    part: str | None = None
-
-    @property
-    def half(self) -> float:
-        """Half of the 95 % interval; 0 of a number without a spread."""
-        return float(half_width(self.stderr, self.n)) if self.stderr else 0.0
-
-    @property
-    def sd(self) -> float:
-        """Of one repetition."""
-        return self.stderr * math.sqrt(self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +251,7 @@ def load(chapter: str) -> Chapter:
         raise ValueError(f"no claims for {chapter!r}: expected one of {chapters()}")
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        claims = [_claim(entry) for entry in fields.pop("claims")]
+        claims = _with_fresh_seeds([_claim(entry) for entry in fields.pop("claims")])
         by_id = {claim.id: claim for claim in claims}
         found = Chapter(key=chapter, claims=by_id, **fields)
     except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
@@ -277,6 +282,16 @@ def distance(claim: Claim, measured: Measurement, scale: float = 1.0) -> float:
 def mark(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
     """Whether a part holds, as far as its repetitions tell: "yes", "no" or "open".
 
+    As `mark_alone`, and "open" where runs with fresh seeds, of as many repetitions,
+    are there and less than nine in ten of them mark alike.
+    """
+    found = mark_alone(claim, measured, scale)
+    return found if likely_to_stay(found, again(claim, measured, scale)) else "open"
+
+
+def mark_alone(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
+    """What a run says of a part by itself: "yes", "no" or "open".
+
     "open" where the 95 % interval covers the bound, where a fresh run of the same size
     would mark alike less than nine times in ten (`metrics.chance_to_stay`), where there
     were fewer repetitions than the claim asks for, or a single one, and where the
@@ -293,15 +308,36 @@ def mark(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
     return decide(measured.value, measured.half, bound, claim.kind)
 
 
+def again(claim: Claim, measured: Measurement, scale: float = 1.0) -> list[str]:
+    """Marks of the same part in runs with fresh seeds and as many repetitions."""
+    runs = claim.again.get(measured.part or "", ())
+    return [mark_alone(claim, m, scale) for m in runs if m.n >= measured.n]
+
+
+def likely_to_stay(mark: str, others: Sequence[str]) -> bool:
+    """Whether at least nine in ten of other runs mark alike; true without others."""
+    return others.count(mark) >= CHANCE * len(others)
+
+
 def more_needed(claim: Claim, measured: Measurement) -> int | None:
     """Repetitions with which an open part would be decided, if the effect is as seen.
 
-    None for a part that is decided or exact, and where ten thousand would not do.
+    Where runs with fresh seeds differ, the effect is their mean, and its spread is
+    theirs if that is larger. None for a part that is decided or exact, and where ten
+    thousand would not do.
     """
     if claim.exact or mark(claim, measured) != "open":
         return None
-    found = repetitions(distance(claim, measured), measured.sd, CHANCE)
-    return found and max(found, claim.seeds)
+    runs = [measured, *claim.again.get(measured.part or "", ())]
+    if mark_alone(claim, measured) == "open":
+        runs = runs[:1]
+    effect = replace(measured, value=statistics.fmean(m.value for m in runs))
+    sds = [m.sd for m in runs]
+    if len(runs) > 1:
+        sds.append(statistics.stdev(m.value for m in runs) * math.sqrt(measured.n))
+    found = repetitions(distance(claim, effect), max(sds), CHANCE)
+    least = measured.n + 1 if len(runs) > 1 else claim.seeds
+    return found and max(found, least)
 
 
 def within_reach(needed: int, n: int) -> bool:
@@ -517,6 +553,40 @@ def read_record(path: Path) -> Record | None:
             " again"
         )
     return found
+
+
+def reseeded_path() -> Path:
+    """Where it is kept what runs with fresh seeds measured."""
+    return book_dir() / "results" / RESEEDED / "reseeded.json"
+
+
+def reseeded() -> dict:
+    """What runs with fresh seeds measured; without sets where there were none.
+
+    Returns
+    -------
+    dict
+        ``sets``, their names in order, and ``claims``: by claim and part ("" for a
+        claim without parts) value, standard error and n of each set.
+    """
+    path = reseeded_path()
+    if not path.is_file():
+        return {"sets": [], "claims": {}}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _with_fresh_seeds(claims: list[Claim]) -> list[Claim]:
+    kept = reseeded()["claims"]
+    return [
+        replace(
+            claim,
+            again={
+                part: tuple(Measurement(v, se, n, part or None) for v, se, n in runs)
+                for part, runs in kept.get(claim.id, {}).items()
+            },
+        )
+        for claim in claims
+    ]
 
 
 def recorded(chapter: str, profile: str) -> Record | None:

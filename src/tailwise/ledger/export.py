@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-from tailwise.ledger import stability
 from tailwise.ledger.claims import (
     EVIDENCE,
     MARKS,
@@ -16,6 +15,7 @@ from tailwise.ledger.claims import (
     mark,
     more_needed,
     recorded,
+    reseeded,
 )
 from tailwise.metrics import KINDS
 from tailwise.profiles import DECIDING
@@ -44,7 +44,7 @@ def document() -> dict:
         "version": SCHEMA,
         "claims": claims,
         "runs": runs,
-        "reseeded": stability.read("laptop"),
+        "reseeded": reseeded(),
     }
 
 
