@@ -24,7 +24,8 @@ from tailwise import profiles
 from tailwise.files import write_whole
 from tailwise.ledger import provenance
 from tailwise.methods import risk
-from tailwise.softad.ensemble import Ensemble, Method, train
+from tailwise.softad import Method, train
+from tailwise.softad.ensemble import Ensemble
 from tailwise.softad.networks import ARCHITECTURES
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "ensemble.json"

@@ -30,9 +30,9 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # Chapter 2 trains its networks once and keeps them, so its first run takes longer.
 
 # %% tags=["remove-input"]
-from tailwise.ledger import costs
+from tailwise.ledger import performance
 
-costs.cost_table()
+performance.cost_table()
 
 # %% [markdown]
 # ## One tensor program against a loop
@@ -42,7 +42,7 @@ costs.cost_table()
 # In chapter 5's sweep it comes from a few models with exponents of −1 and less: temperatures of up to a thousand amplify rounding, and the median model differs by rounding only.
 
 # %% tags=["remove-input"]
-costs.bench_table()
+performance.bench_table()
 
 # %% [markdown]
 # `make bench` runs them on your machine, and `make record` makes the outcome the recorded one.

@@ -2,7 +2,7 @@
 
 import torch
 
-from tailwise.weighting.networks import RuleComparison
+from tailwise.weighting.images import RuleComparison
 
 RULES = ("unweighted", "priors", "ambient d", "effective dof", "threshold shift")
 GRID = torch.tensor([1.0, 2.0, 4.0, 8.0, 20.0])

@@ -64,7 +64,7 @@ from tailwise.data import spurious
 from tailwise.ledger import board, claims
 from tailwise.methods import dfr
 from tailwise.metrics import estimate, group_accuracies
-from tailwise.spurious import costs, explain, plots as figures, study
+from tailwise.spurious import budget, explain, plots as figures, study
 
 plots.use_style()
 P = profiles.current()
@@ -630,10 +630,10 @@ print(f"effect {explain.edit_effect(scores, edited):.2f} s.d.")
 # The birds world, one row a treatment.
 
 # %%
-price = costs.prices(birds[0], drawn["birds"])
+price = budget.prices(birds[0], drawn["birds"])
 tries = dict(epochs=epochs, n_tried=len(steps) + len(decays))
-print(costs.monitoring(birds, drawn["birds"]))
-costs.bill(birds, drawn["birds"], price, **tries)
+print(budget.monitoring(birds, drawn["birds"]))
+budget.bill(birds, drawn["birds"], price, **tries)
 
 # %% [markdown]
 # "Group labels" are people's time: each image needs its class *and* its nuisance.

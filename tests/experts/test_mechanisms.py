@@ -13,7 +13,8 @@ from tailwise.data import glyphs
 from tailwise.experts import choices, contest, mechanisms, mixing, reports, study
 from tailwise.experts import plots as figures
 from tailwise.experts.contest import Bench, Terms
-from tailwise.experts.mechanisms import Repetition, accuracies, mislabelled
+from tailwise.experts.label_noise import mislabelled
+from tailwise.experts.mechanisms import Repetition, accuracies
 from tailwise.metrics import estimate
 
 TINY = Terms(steps=1, views=1)

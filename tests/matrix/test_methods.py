@@ -4,7 +4,7 @@ import torch
 from tiny_world import D, K, S, tiny
 
 from tailwise.matrix import methods
-from tailwise.matrix.heads import fit, logits_of
+from tailwise.matrix.stacked_heads import fit, logits_of
 
 
 def test_every_method_gives_heads_where_it_applies(found):

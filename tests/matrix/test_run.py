@@ -9,8 +9,8 @@ from tiny_world import K, S, tiny
 from torch.nn import functional as F
 
 from tailwise.matrix import worlds
-from tailwise.matrix.heads import Member, fit, logits_of
 from tailwise.matrix.run import METRICS, choose, measure, rates, read, run, run_world
+from tailwise.matrix.stacked_heads import Member, fit, logits_of
 from tailwise.metrics import group_accuracies
 from tailwise.profiles import current
 

@@ -12,7 +12,7 @@ import torch
 
 from tailwise.data import glyph_corruption, glyphs
 from tailwise.experts import clouded, longtail, scorer, training
-from tailwise.geometry import ridge, theory, ufm
+from tailwise.geometry import collapse, ridge, ufm
 from tailwise.methods import calibration, dimension, losses, risk, solvers, weighted
 from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
@@ -197,14 +197,14 @@ CALLS = {
         LOGITS.tanh(),
         LABELS,
     ),
-    "temperatures": (theory.temperatures, COUNTS, 0.5),
-    "multipliers": (theory.multipliers, COUNTS, COUNTS**0.3, "cdt"),
-    "grams": (theory.predicted_grams, COUNTS, COUNTS**0.3, "ldt"),
-    "SEL": (theory.sel_matrix, COUNTS**0.3, "cdt"),
-    "blocks": (theory.blocks, GRAM, COUNTS < 15),
-    "step counts": (theory.step_counts, 2, 2, COUNTS),
-    "step counts, minority": (theory.step_counts, 2, 2, 10, COUNTS),
-    "step blocks": (theory.step_blocks, 2, 2, COUNTS, 0.5, "cdt"),
+    "temperatures": (collapse.temperatures, COUNTS, 0.5),
+    "multipliers": (collapse.multipliers, COUNTS, COUNTS**0.3, "cdt"),
+    "grams": (collapse.predicted_grams, COUNTS, COUNTS**0.3, "ldt"),
+    "SEL": (collapse.sel_matrix, COUNTS**0.3, "cdt"),
+    "blocks": (collapse.blocks, GRAM, COUNTS < 15),
+    "step counts": (collapse.step_counts, 2, 2, COUNTS),
+    "step counts, minority": (collapse.step_counts, 2, 2, 10, COUNTS),
+    "step blocks": (collapse.step_blocks, 2, 2, COUNTS, 0.5, "cdt"),
     "UFM losses": (loss_of(CONFIGS), COUNTS),
     "UFM": (
         lambda n: ufm.train_ufm(n, CONFIGS, steps=20, checks=3).grams,

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tailwise.methods import risk
-from tailwise.softad.ensemble import Method, train
+from tailwise.softad import Method, train
 from tailwise.softad.networks import (
     ARCHITECTURES,
     Batches,

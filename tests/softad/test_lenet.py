@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tailwise.data import corruption
-from tailwise.softad import ensemble, lenet, sharpness
-from tailwise.softad.ensemble import Method
+from tailwise.softad import Method, ensemble, lenet, sharpness
 from tailwise.softad.networks import ARCHITECTURES
 from tailwise.softad.study import Size, values
 

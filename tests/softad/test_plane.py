@@ -8,8 +8,7 @@ import torch
 
 from tailwise.data import corruption
 from tailwise.metrics import estimate
-from tailwise.softad import ensemble, plane
-from tailwise.softad.ensemble import Method
+from tailwise.softad import Method, ensemble, plane
 
 train = ensemble.train
 TOY = [

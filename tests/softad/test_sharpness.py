@@ -8,8 +8,7 @@ from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
 from tailwise.methods import risk
-from tailwise.softad import sharpness
-from tailwise.softad.ensemble import Method, train
+from tailwise.softad import Method, sharpness, train
 from tailwise.softad.networks import ARCHITECTURES
 
 HOW = dict(epochs=3, batch_size=8, lr=0.1)

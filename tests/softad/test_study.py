@@ -14,8 +14,7 @@ from tailwise.data import corruption
 from tailwise.methods import risk
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import estimate
-from tailwise.softad import ensemble, plane, sharpness, study, views
-from tailwise.softad.ensemble import Method
+from tailwise.softad import Method, ensemble, plane, sharpness, study, views
 from tailwise.softad.study import Size
 from tailwise.softad.views import Dashboard
 from tools.book.layout import ROOT

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from tailwise.data import spurious
 from tailwise.models import resnet
-from tailwise.softad import ensemble
-from tailwise.softad.ensemble import Method
+from tailwise.softad import Method, ensemble
+from tailwise.spurious import group_dro
 from tailwise.spurious import networks as training
 from tailwise.spurious.networks import Recipe, fit
 
@@ -72,12 +72,12 @@ def group_means(logits, group):
 def test_the_erm_loss_does_not_see_the_attribute():
     ((logits, group),) = batches(40, [range(4)])
     expected = F.cross_entropy(logits, group // 2)
-    assert torch.equal(training.erm_loss(logits, group), expected)
-    assert torch.equal(training.erm_loss(logits, group ^ 1), expected)
+    assert torch.equal(group_dro.erm_loss(logits, group), expected)
+    assert torch.equal(group_dro.erm_loss(logits, group ^ 1), expected)
 
 
 def test_group_dro_without_steps_is_the_mean_of_group_means():
-    loss = training.group_dro_loss(0.0)
+    loss = group_dro.group_dro_loss(0.0)
     for logits, group in batches(40, [range(4)] * 3):
         # Sums of 40 terms in another order.
         torch.testing.assert_close(
@@ -87,7 +87,7 @@ def test_group_dro_without_steps_is_the_mean_of_group_means():
 
 def test_group_weights_are_a_softmax_of_summed_losses():
     step, total = 0.7, torch.zeros(4, dtype=torch.float64)
-    loss = training.group_dro_loss(step)
+    loss = group_dro.group_dro_loss(step)
     present = [range(4), (0, 3), (1, 2, 3), (2,), range(4)]
     for logits, group in batches(40, present):
         logits.requires_grad_()
@@ -105,7 +105,7 @@ def test_group_weights_are_a_softmax_of_summed_losses():
 
 def test_chapter_3_moves_the_same_weights():
     step, q = 0.7, torch.full((1, 1, 4), 0.25, dtype=torch.float64)
-    loss, method = training.group_dro_loss(step), Method("DRO", ascent="groupdro")
+    loss, method = group_dro.group_dro_loss(step), Method("DRO", ascent="groupdro")
     weigh = ensemble.Weights([method], [0], "groupdro", q, step)
     for logits, group in batches(40, [range(4), (0, 3), (1, 2, 3), (2,), range(4)]):
         each = F.cross_entropy(logits, group // 2, reduction="none")
@@ -118,7 +118,7 @@ def test_group_weights_move_to_the_group_with_the_larger_loss():
     ((logits, group),) = batches(40, [range(4)])
     logits[group == 2] += torch.tensor([2.0, 0.0])
     mean = group_means(logits, group)
-    loss = training.group_dro_loss(0.5)
+    loss = group_dro.group_dro_loss(0.5)
     found = torch.stack([loss(logits, group) for _ in range(10)])
     assert found[0] > mean.mean()
     assert (found.diff() > 0).all()
@@ -128,7 +128,7 @@ def test_group_weights_move_to_the_group_with_the_larger_loss():
     assert mean.argmax() == 2
     assert 0 < mean[2] - found[-1] < left < 0.05
     # Another loss starts again with equal weights.
-    assert training.group_dro_loss(0.5)(logits, group) == found[0]
+    assert group_dro.group_dro_loss(0.5)(logits, group) == found[0]
 
 
 # Sampling
@@ -154,7 +154,7 @@ def numbered(counts):
 )
 def test_sampling_draws_the_groups_that_occur_about_equally(counts):
     images = numbered(counts)
-    drawn = training.group_balanced(images, 3)
+    drawn = group_dro.group_balanced(images, 3)
     assert len(drawn) == len(images)
     found = drawn.group.bincount(minlength=4).double() / len(images)
     occurs = torch.tensor(counts) > 0
@@ -166,11 +166,11 @@ def test_sampling_draws_the_groups_that_occur_about_equally(counts):
 
 def test_sampling_keeps_images_whole_and_follows_its_seed():
     images = numbered((50, 30, 10, 10))
-    drawn = training.group_balanced(images, 3)
+    drawn = group_dro.group_balanced(images, 3)
     assert torch.equal(drawn.x.flatten().long(), drawn.source)
     assert torch.equal(drawn.group, images.group[drawn.source])
-    assert torch.equal(drawn.source, training.group_balanced(images, 3).source)
-    assert not torch.equal(drawn.source, training.group_balanced(images, 4).source)
+    assert torch.equal(drawn.source, group_dro.group_balanced(images, 3).source)
+    assert not torch.equal(drawn.source, group_dro.group_balanced(images, 4).source)
 
 
 # One network per recipe
@@ -219,15 +219,15 @@ def test_methods_are_erm_on_other_images_or_with_another_loss(
 ):
     for method, train in (
         ("balanced data", splits.balanced),
-        ("group-balanced sampling", training.group_balanced(splits.train, 0)),
-        ("group DRO", training.group_balanced(splits.train, 0)),
+        ("group-balanced sampling", group_dro.group_balanced(splits.train, 0)),
+        ("group DRO", group_dro.group_balanced(splits.train, 0)),
     ):
         model, _ = fit(replace(RECIPE, method=method), splits)
         empty_cache()
         with monkeypatch.context() as patch:
             if method == "group DRO":
-                dro = training.group_dro_loss(RECIPE.dro_step)
-                patch.setattr(training, "erm_loss", dro)
+                dro = group_dro.group_dro_loss(RECIPE.dro_step)
+                patch.setattr(group_dro, "erm_loss", dro)
             by_hand, now = fit(RECIPE, replace(splits, train=train))
         assert now
         assert same(model, by_hand), method

@@ -7,7 +7,7 @@ import torch
 
 from tailwise.methods.solvers import solve_heads, solve_ratio_heads
 from tailwise.weighting.descent import SolverRun, descend_heads, solver_run
-from tailwise.weighting.networks import FrozenPair
+from tailwise.weighting.images import FrozenPair
 
 RATIOS = torch.tensor([1.0, 5.0], dtype=torch.float64)
 

@@ -10,7 +10,7 @@ from tailwise.models import backbone
 from tailwise.training import cache
 from tailwise.weighting import frozen, reports
 from tailwise.weighting.frozen import BackbonePair, WideComparison
-from tailwise.weighting.networks import FrozenPair, RuleComparison, compare_rules
+from tailwise.weighting.images import FrozenPair, RuleComparison, compare_rules
 
 D, N, PRIOR = 70, 40, 0.2
 GRID = torch.tensor([1.0, 4.0, 30.0], dtype=torch.float64)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tailwise.weighting import spread
-from tailwise.weighting.networks import FrozenPair
+from tailwise.weighting.images import FrozenPair
 
 
 def rng(seed=0):

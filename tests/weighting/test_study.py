@@ -12,7 +12,7 @@ from tailwise.methods.weighted import WeightedHead, effective_ratio
 from tailwise.metrics import Estimate, bootstrap
 from tailwise.profiles import current
 from tailwise.weighting import simulation, study
-from tailwise.weighting.networks import FrozenPair
+from tailwise.weighting.images import FrozenPair
 
 
 def rng(seed=0):

@@ -14,7 +14,7 @@ import torch
 from tailwise import profiles
 from tailwise.files import write_whole
 from tailwise.ledger import provenance
-from tailwise.weighting import learned, networks, study
+from tailwise.weighting import images, learned, study
 from tools.book.layout import ROOT
 from tools.studies.study_backbone import COATS, DRESSES, SHIRTS
 
@@ -27,9 +27,9 @@ RULES = ("priors", "PCA 99 %", "participation", "effective dof")
 def one(names: tuple[str, str], width: int, seed: int) -> dict:
     """The ratios of one network."""
     profile = profiles.current("laptop")
-    pair = networks.frozen_pair(*names, profile, seed=seed, width=width)
+    pair = images.frozen_pair(*names, profile, seed=seed, width=width)
     grid = torch.logspace(-0.3, 2, 37, dtype=torch.float64)
-    tested = networks.compare_rules(
+    tested = images.compare_rules(
         pair,
         N,
         RIDGE,
@@ -40,7 +40,7 @@ def one(names: tuple[str, str], width: int, seed: int) -> dict:
         n_draws=0,
     )
     g = torch.Generator().manual_seed(profiles.reseeded(seed))
-    samples = networks.resample(pair, N, SAMPLES, prior=PRIOR, generator=g)
+    samples = images.resample(pair, N, SAMPLES, prior=PRIOR, generator=g)
     ratios = torch.logspace(0.3, 2, 10, dtype=torch.float64)
     equal = study.equal_accuracy_ratio(tested)
     row = {"rare": names[0], "width": width, "seed": seed}

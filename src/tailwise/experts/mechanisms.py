@@ -19,6 +19,7 @@ from tailwise.data.glyphs import Task
 from tailwise.experts import phases
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import Expert, add_groups, scores
+from tailwise.experts.label_noise import mislabelled
 from tailwise.experts.scorer import Scorer, mix
 from tailwise.experts.study import KINDS, Pair, placed
 from tailwise.training.streams import generator_for
@@ -218,22 +219,6 @@ def _contest_on(rep: Repetition, task: Task, what: str) -> list[dict]:
             logits = of_tests(make(bench), task)
             rows.append(rep.row(kind, f"{name}, {what}", logits, task))
     return rows
-
-
-def mislabelled(task: Task, share: float, generator: torch.Generator) -> Task:
-    """A share of the rare classes' training pictures gets the label of another class.
-
-    A picture that is the last of its class keeps its label.
-    """
-    labels, k = task.train.labels.clone(), len(task.counts)
-    rare = task.few[labels].nonzero()[:, 0]
-    left = round(share * len(rare))
-    for row in rare[torch.randperm(len(rare), generator=generator)].tolist():
-        if left and (labels == labels[row]).sum() > 1:
-            shift = torch.randint(1, k, (), generator=generator)
-            labels[row] = (labels[row] + shift) % k
-            left -= 1
-    return replace(task, train=replace(task.train, labels=labels))
 
 
 def joint(rep: Repetition) -> list[dict]:

@@ -1,8 +1,6 @@
 """Chapter 5: what cross-entropy and its relatives make of imbalanced classes."""
 
-from tailwise.geometry.explorer import explorer
-from tailwise.geometry.ridge import ridge_grams
-from tailwise.geometry.theory import (
+from tailwise.geometry.collapse import (
     KINDS,
     Blocks,
     blocks,
@@ -19,6 +17,8 @@ from tailwise.geometry.theory import (
     step_counts,
     temperatures,
 )
+from tailwise.geometry.explorer import explorer
+from tailwise.geometry.ridge import ridge_grams
 from tailwise.geometry.ufm import UFM, Config, train_ufm
 
 __all__ = [

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tailwise.geometry import printed, sweep, theory
+from tailwise.geometry import printed, sweep
+from tailwise.geometry.collapse import (
+    etf_gram,
+    gram_error,
+    predicted_grams,
+    step_blocks,
+    step_counts,
+    temperatures,
+)
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.race import Race
 from tailwise.geometry.study import (
@@ -39,7 +47,7 @@ def statements() -> Parts:
     """Printed formulas beside ours, and what follows from them without training."""
     worst = printed.differences()["largest difference"].max()
     ce, ldt1, half, cdt = (
-        theory.step_blocks(5, 5, 1e6, gamma, kind)[0]
+        step_blocks(5, 5, 1e6, gamma, kind)[0]
         for kind, gamma in (("ldt", 0), ("ldt", 1), ("ldt", 0.5), ("cdt", 0.25))
     )
     return {
@@ -60,17 +68,17 @@ def statements() -> Parts:
 
 def _never(ratio: float) -> float:
     """Smallest distance of CDT's classifiers to the ETF over the exponents."""
-    n = theory.step_counts(5, 5, ratio)
-    delta = theory.temperatures(n, torch.linspace(-2, 2, 401))
-    W, _ = theory.predicted_grams(n, delta, "cdt")
-    return theory.gram_error(W, theory.etf_gram(10)).min().item()
+    n = step_counts(5, 5, ratio)
+    delta = temperatures(n, torch.linspace(-2, 2, 401))
+    W, _ = predicted_grams(n, delta, "cdt")
+    return gram_error(W, etf_gram(10)).min().item()
 
 
 def width(kind: str, most: float = 0.05, ratio: float = 100) -> float:
     """Length of the exponents in [-1, 2] that keep both groups apart, k = 10: cosines
     of two majority and of two minority classifiers at most `most`."""
     gammas = torch.linspace(-1, 2, 3001, dtype=torch.float64)
-    W, _ = theory.step_blocks(5, 5, ratio, gammas, kind)
+    W, _ = step_blocks(5, 5, ratio, gammas, kind)
     apart = (W.cos_major <= most) & (W.cos_minor <= most)
     return 3 * apart.double().mean().item()
 
@@ -88,7 +96,7 @@ def trained_limits(starts: Sequence[int], steps: int = 6000) -> Parts:
 
 def collapse() -> Parts:
     """What a ridge does to the minority classifiers, R = 100."""
-    n, config = theory.step_counts(5, 5, 100), {"CE": FIVE["CE"]}
+    n, config = step_counts(5, 5, 100), {"CE": FIVE["CE"]}
     large, small = minority_cosines(n, config, [3e-3, 1e-6])["CE"]
     off = etf_error(FIVE["LDT 1/2 + 1/n"], [1e-3, 1e-4, 1e-5, 1e-6])
     return {
@@ -106,7 +114,7 @@ def stopped(starts: Sequence[int]) -> Parts:
     }
     logs = {}
     for R in (2, 20):  # of Figure 4, which has CDT and 1000 epochs
-        end = sweep.RATE * 1000 * theory.step_counts(5, 5, R, 5).sum().item()
+        end = sweep.RATE * 1000 * step_counts(5, 5, R, 5).sum().item()
         flow = sweep.stopped("CDT", R, (0.5, 1.0), [end / sweep.BATCH], starts)
         logs[R] = flow.error_w[:, 0].log10().view(2, -1).numpy()
     return {
@@ -180,9 +188,9 @@ def _nearest(networks: Networks, loss: str, gamma: float) -> Tensor:
     W = networks.W[:, networks.index(sweep.label_of(loss, gamma))]
     found, own = [], None
     for other in [("LDT", g) for g in (0.0, -0.5, 0.5, 1.0)] + [("CDT", 0.5)]:
-        delta = theory.temperatures(counts, other[1])
-        limit, _ = theory.predicted_grams(counts, delta, other[0].lower())
-        error = theory.gram_error(W @ W.mT, limit)
+        delta = temperatures(counts, other[1])
+        limit, _ = predicted_grams(counts, delta, other[0].lower())
+        error = gram_error(W @ W.mT, limit)
         if other == (loss, gamma):
             own = error
         else:

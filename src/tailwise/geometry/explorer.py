@@ -10,8 +10,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from tailwise.geometry.collapse import Blocks, step_blocks
 from tailwise.geometry.sweep import marks
-from tailwise.geometry.theory import Blocks, step_blocks
 
 if TYPE_CHECKING:
     from IPython.display import HTML

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tailwise.geometry import theory
+from tailwise.geometry import collapse
 from tailwise.geometry.ufm import Config, Descent, Loss, check, start
 
 
@@ -28,7 +28,7 @@ class Flow:
     times : Tensor [B, T]
     W, H : Tensor [B, T, k, d]
     error_w, error_h : Tensor [B, T]
-        `theory.gram_error` to the limit.
+        `collapse.gram_error` to the limit.
     """
 
     configs: tuple[Config, ...]
@@ -42,9 +42,9 @@ class Flow:
 
 @torch.no_grad()
 def gradient_flow(
-    class_counts: theory.Array,
+    class_counts: collapse.Array,
     configs: Sequence[Config],
-    times: theory.Array,
+    times: collapse.Array,
     *,
     d: int | None = None,
     length: float = 0.03,
@@ -107,7 +107,7 @@ def gradient_flow(
         raise RuntimeError(f"{max_steps} steps of {length} do not reach the last time")
     W, H = kept[:, :, 0], kept[:, :, 1] / n.sqrt()[:, None, :, None]
     errors = [
-        theory.gram_error(v @ v.mT, target.unsqueeze(1))
+        collapse.gram_error(v @ v.mT, target.unsqueeze(1))
         for v, target in zip((W, H), loss.targets())
     ]
     return Flow(

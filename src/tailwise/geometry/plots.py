@@ -8,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from tailwise.geometry import theory
+from tailwise.geometry.collapse import predicted_grams, sel_matrix, temperatures
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.race import Race
 from tailwise.geometry.study import (
@@ -40,11 +40,11 @@ PAIRS = {
 
 def planar_vectors(class_counts: Tensor, config: Config) -> tuple[Tensor, Tensor]:
     """Classifiers and embeddings of three classes in the limit of a loss, [3, 2]."""
-    delta = theory.temperatures(class_counts, config.gamma)
-    gram_w, _ = theory.predicted_grams(class_counts, delta, config.kind)
+    delta = temperatures(class_counts, config.gamma)
+    gram_w, _ = predicted_grams(class_counts, delta, config.kind)
     e, V = torch.linalg.eigh(gram_w)
     W = V[:, 1:] * e[1:].sqrt()
-    Z = theory.sel_matrix(delta, config.kind)
+    Z = sel_matrix(delta, config.kind)
     return W, (torch.linalg.pinv(W) @ Z).mT
 
 

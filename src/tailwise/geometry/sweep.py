@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tailwise.geometry import theory
+from tailwise.geometry import collapse
 from tailwise.geometry.flow import Flow, gradient_flow
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.ridge import ridge_grams
@@ -72,15 +72,15 @@ class Swept:
     half: int
     ratio: float
     gammas: tuple[float, ...]
-    W: theory.Blocks
-    H: theory.Blocks
+    W: collapse.Blocks
+    H: collapse.Blocks
 
     def limit(self, gammas: Sequence[float] | None = None) -> tuple:
         """Block averages of W and H in the limit, at these or other exponents."""
         gammas = torch.as_tensor(self.gammas if gammas is None else gammas).double()
         kind = self.loss.lower() if self.loss in ("LDT", "CDT") else "ldt"
         gammas = gammas if self.loss in ("LDT", "CDT") else 0 * gammas
-        return theory.step_blocks(self.half, self.half, self.ratio, gammas, kind)
+        return collapse.step_blocks(self.half, self.half, self.ratio, gammas, kind)
 
 
 def config(loss: str, gamma: float, counts: Tensor, seed: int = 0) -> Config:
@@ -90,7 +90,7 @@ def config(loss: str, gamma: float, counts: Tensor, seed: int = 0) -> Config:
         return Config(weight_power=gamma, seed=seed)
     if loss == "LA":
         return Config(tau=gamma, seed=seed)
-    delta = theory.temperatures(counts, gamma, mean_one=True).tolist()
+    delta = collapse.temperatures(counts, gamma, mean_one=True).tolist()
     return Config(loss.lower(), gamma, delta=delta, seed=seed)
 
 
@@ -105,7 +105,7 @@ def stopped(
 
     Rows of the flow are exponents, and seeds within them.
     """
-    n = theory.step_counts(5, 5, ratio, 5)
+    n = collapse.step_counts(5, 5, ratio, 5)
     times = [RATE * EPOCHS * n.sum().item() / BATCH] if times is None else times
     configs = [config(loss, gamma, n, seed) for gamma in gammas for seed in seeds]
     return gradient_flow(n, configs, times, d=20, length=0.06)
@@ -116,12 +116,12 @@ def of_free(loss: str, ratio: float, gammas: Sequence[float] = GAMMAS) -> Swept:
     flow = stopped(loss, ratio, gammas)
     n = flow.class_counts[0]
     W, H = flow.W[:, -1], flow.H[:, -1]
-    delta = theory.temperatures(n, torch.tensor(gammas).double())
+    delta = collapse.temperatures(n, torch.tensor(gammas).double())
     if loss in ("wCE", "LA"):
         delta = torch.ones_like(delta)
-    v = theory.null_direction(delta, "cdt" if loss == "CDT" else "ldt")
-    H = theory.centred(H, delta, v)
-    W, H = (theory.blocks(x @ x.mT, n < n.max()) for x in (W, H))
+    v = collapse.null_direction(delta, "cdt" if loss == "CDT" else "ldt")
+    H = collapse.centred(H, delta, v)
+    W, H = (collapse.blocks(x @ x.mT, n < n.max()) for x in (W, H))
     about = dict(loss=loss, half=5, ratio=ratio, gammas=tuple(gammas))
     return Swept(W=W, H=H, **about)
 
@@ -153,7 +153,7 @@ def of_networks(networks: Networks, loss: str) -> Swept:
     gammas = sorted(found)
     at, n = [found[g] for g in gammas], networks.task.counts.cpu()
     W, H = (
-        theory.blocks(v[:, at] @ v[:, at].mT, n < n.max())
+        collapse.blocks(v[:, at] @ v[:, at].mT, n < n.max())
         for v in (networks.W, networks.H)
     )
     ratio, half = (n.max() / n.min()).item(), int((n < n.max()).sum())
@@ -177,16 +177,16 @@ def by_time(loss: str, times: Sequence[float] | None, seeds=(0,)) -> Tensor:
     """`log_errors` of stopped models, ``[S, T]``; at the printed time if None."""
     flow = stopped(loss, 10, read(loss), times, seeds)
     n = flow.class_counts[0]
-    ratio2 = theory.blocks(flow.W @ flow.W.mT, n < n.max()).norm2_ratio
+    ratio2 = collapse.blocks(flow.W @ flow.W.mT, n < n.max()).norm2_ratio
     return log_errors(ratio2.unflatten(0, (-1, len(seeds))).movedim(0, -1), loss)
 
 
 def by_ridge(loss: str, ridges: Sequence[float]) -> Tensor:
     """`log_errors` of exact solutions with a ridge, ``[L]``."""
-    n = theory.step_counts(5, 5, 10, 5)
+    n = collapse.step_counts(5, 5, 10, 5)
     grams = [ridge_grams(n, config(loss, g, n), ridges)[0] for g in read(loss)]
     return log_errors(
-        theory.blocks(torch.stack(grams, 1), n < n.max()).norm2_ratio, loss
+        collapse.blocks(torch.stack(grams, 1), n < n.max()).norm2_ratio, loss
     )
 
 
@@ -199,7 +199,7 @@ def _compared(cells: pd.DataFrame, swept: Swept) -> dict[tuple[str, str], float]
         kind, gamma = "ldt", 0.0
         if swept.loss in ("LDT", "CDT"):
             kind, gamma = swept.loss.lower(), cell.gamma
-        theirs = theory.step_blocks(5, 5, 10, gamma, kind)[which]
+        theirs = collapse.step_blocks(5, 5, 10, gamma, kind)[which]
         if "ratio" not in cell.what:
             part = cell.what[2:]
             a = cell.value - getattr(theirs, part).item()

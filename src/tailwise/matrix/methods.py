@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tailwise.matrix.heads import Member, fit
+from tailwise.matrix.stacked_heads import Member, fit
 from tailwise.matrix.worlds import World
 from tailwise.methods.dfr import balanced_rows
 from tailwise.methods.losses import inverse_frequency, log_priors

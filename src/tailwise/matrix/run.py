@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from tailwise.files import write_whole
 from tailwise.ledger import claims, provenance
-from tailwise.matrix.heads import logits_of
 from tailwise.matrix.methods import N_SUBSETS, PLAIN, candidates
+from tailwise.matrix.stacked_heads import logits_of
 from tailwise.matrix.worlds import WORLDS, World
 from tailwise.methods.calibration import calibration_error, fit_temperature
 from tailwise.metrics import Estimate, estimate

@@ -17,25 +17,36 @@ A threshold is solved for in each batch and held fixed in its gradient: exact fo
 and chi2, part of the definition for ``softad_cvar``, ``softad_dro``, ``auto_softad``.
 """
 
-import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tailwise.methods.softad import (
+    check_level,
+    each,
+    held,
+    held_to_quantile,
+    rho,
+    rho_slope,
+)
+
+__all__ = [
+    "RULES",
+    "Params",
+    "Rule",
+    "check_level",
+    "chi2_threshold",
+    "effective_sample_size",
+    "example_weights",
+    "objective",
+    "rho",
+    "rho_slope",
+    "weights_of",
+]
+
 Params = Mapping[str, float | Tensor]
-
-
-def rho(x: Tensor) -> Tensor:
-    """Soft absolute value ``sqrt(1 + x^2) - 1`` (arXiv 2408.03619, released code)."""
-    return x * (x / (1 + torch.hypot(x, x.new_ones(()))))
-
-
-def rho_slope(x: Tensor) -> Tensor:
-    """Derivative of `rho`, ``x / sqrt(1 + x^2)``: odd, between -1 and 1."""
-    return x / torch.hypot(x, x.new_ones(()))
 
 
 def _cvar_tail(losses: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,16 +89,11 @@ def _chi2_tail(losses: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     return top + width * threshold, excess / excess.sum(-1, keepdim=True)
 
 
-# A risk takes losses [..., n] and parameters [..., 1]. It returns values T, [..., n]
-# or [..., 1], whose mean is the objective, and the derivative of that mean, [..., n].
+# A risk returns its values and their derivative, as said in `softad`.
 
 
 def _erm(losses: Tensor) -> tuple[Tensor, Tensor]:
-    return losses.mean(-1, keepdim=True), _each(losses)[1]
-
-
-def _each(losses: Tensor) -> tuple[Tensor, Tensor]:
-    return losses, torch.full_like(losses, 1 / losses.shape[-1])
+    return losses.mean(-1, keepdim=True), each(losses)[1]
 
 
 def _worst(tail: Callable) -> Callable:
@@ -127,25 +133,6 @@ def _frozen_cvar(losses: Tensor, quantile: Tensor) -> tuple[Tensor, Tensor]:
     return mean / (1 - quantile), (losses > 0) / (losses.shape[-1] * (1 - quantile))
 
 
-def _held(risk: Callable, bend: Callable = rho, slope: Callable = rho_slope):
-    """Hold the values of a risk to a level: ``T -> bend(T - tau) + tau``."""
-
-    def held(losses, tau, *columns):
-        T, weights = risk(losses, *columns)
-        return bend(T - tau) + tau, slope(T - tau) * weights
-
-    return held
-
-
-def _auto(losses: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    # tau is the quantile of the batch, linear between neighbours.
-    ordered = losses.detach().sort(-1).values
-    place = (share * (losses.shape[-1] - 1)).expand(*losses.shape[:-1], 1)
-    low, high = (ordered.gather(-1, p.long()) for p in (place, place.ceil()))
-    tau = torch.lerp(low, high, place.frac())
-    return _held(_each)(losses, tau)
-
-
 @dataclass(frozen=True)
 class Rule:
     """Names of a rule's parameters, and its risk, which takes them in this order."""
@@ -158,18 +145,18 @@ class Rule:
 # 2310.10006; auto_softad: ours. Closed-form thresholds: derived, see chapter 3.
 RULES: dict[str, Rule] = {
     "erm": Rule((), _erm),
-    "flooding": Rule(("tau",), _held(_erm, torch.abs, torch.sign)),
-    "iflood": Rule(("tau",), _held(_each, torch.abs, torch.sign)),
-    "softad": Rule(("tau",), _held(_each)),
+    "flooding": Rule(("tau",), held(_erm, torch.abs, torch.sign)),
+    "iflood": Rule(("tau",), held(each, torch.abs, torch.sign)),
+    "softad": Rule(("tau",), held(each)),
     "cvar": Rule(("quantile",), _worst(_cvar_tail)),
     "chi2_dro": Rule(("radius",), _worst(_chi2_tail)),
     "tilted": Rule(("gamma",), _tilted),
     # Pointwise: rho of each transformed loss. Aggregate: rho of the tail's mean.
-    "softad_cvar": Rule(("tau", "quantile"), _held(_cvar_each)),
-    "softad_dro": Rule(("tau", "radius"), _held(_chi2_each)),
-    "cvar_softad": Rule(("tau", "quantile"), _held(_worst(_cvar_tail))),
-    "frozen_cvar_softad": Rule(("tau", "quantile"), _held(_frozen_cvar)),
-    "auto_softad": Rule(("share",), _auto),
+    "softad_cvar": Rule(("tau", "quantile"), held(_cvar_each)),
+    "softad_dro": Rule(("tau", "radius"), held(_chi2_each)),
+    "cvar_softad": Rule(("tau", "quantile"), held(_worst(_cvar_tail))),
+    "frozen_cvar_softad": Rule(("tau", "quantile"), held(_frozen_cvar)),
+    "auto_softad": Rule(("share",), held_to_quantile),
 }
 
 _RANGES: dict[str, tuple[str, Callable[[Tensor, float], Tensor]]] = {
@@ -291,21 +278,3 @@ def effective_sample_size(weights: Tensor) -> Tensor:
     Weights of opposite signs cancel; NaN where all are zero.
     """
     return weights.sum(-1).square() / weights.square().sum(-1)
-
-
-def check_level(tau: float | Tensor, n_classes: int, *, stacklevel: int = 2) -> None:
-    """Warn of a level at or above the loss of a constant predictor, ``ln n_classes``.
-
-    There the rule asks for more loss than guessing has, and trains a classifier that
-    avoids the right class. ``frozen_cvar_softad`` holds the mean to another level, so
-    pass ``tau * (1 - quantile)``. ValueError unless ``n_classes`` ≥ 2.
-    """
-    if not n_classes >= 2:
-        raise ValueError(f"n_classes is {n_classes}: expected at least 2")
-    level = float(tau.max() if isinstance(tau, Tensor) else tau)
-    if level >= (guess := math.log(n_classes)):
-        warnings.warn(
-            f"tau is {level:.4g}, at or above ln {n_classes} = {guess:.4g}, the loss "
-            "of a constant predictor: the rule then trains an anti-classifier",
-            stacklevel=stacklevel,
-        )

@@ -14,7 +14,7 @@ from tailwise.data import corruption
 from tailwise.methods import risk
 from tailwise.profiles import reseeded
 from tailwise.softad import ensemble, sharpness
-from tailwise.softad.ensemble import CLIMBS, Method, Weights
+from tailwise.softad.sam_and_group_dro import CLIMBS, Method, Weights
 from tailwise.softad.study import REACH, Result, Size, measured_on
 from tailwise.training import cache
 

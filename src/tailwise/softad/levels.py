@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tailwise.data import corruption
 from tailwise.metrics import Estimate, estimate
-from tailwise.softad.ensemble import Method
+from tailwise.softad.sam_and_group_dro import Method
 from tailwise.softad.study import METHODS as PLAIN
 from tailwise.softad.study import SHARP, Result, Size, run, values
 from tailwise.softad.views import Dashboard

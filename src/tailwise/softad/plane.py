@@ -12,7 +12,7 @@ from tailwise.data import corruption
 from tailwise.metrics import Estimate, estimate
 from tailwise.profiles import reseeded
 from tailwise.softad import ensemble
-from tailwise.softad.ensemble import Method
+from tailwise.softad.sam_and_group_dro import Method
 
 TOY = (
     Method("ERM"),

@@ -14,8 +14,8 @@ from tailwise.data import corruption
 from tailwise.methods.calibration import fit_temperature
 from tailwise.metrics import Estimate, estimate
 from tailwise.softad import ensemble, networks, sharpness, views
-from tailwise.softad.ensemble import Method
 from tailwise.softad.networks import Architecture
+from tailwise.softad.sam_and_group_dro import Method
 from tailwise.softad.views import Dashboard
 
 HALF = {"quantile": 0.5, "tau": 0.4}

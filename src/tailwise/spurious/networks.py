@@ -1,18 +1,17 @@
 """The networks of chapter 2: trained once per world, seed and method, then frozen."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tailwise.data import fashion, spurious
 from tailwise.models import resnet
 from tailwise.models.pretrained import pretrained_body
 from tailwise.profiles import reseeded
+from tailwise.spurious import group_dro
 from tailwise.training import cache, loop
 
 METHODS = ("ERM", "group-balanced sampling", "group DRO", "balanced data")
@@ -54,41 +53,6 @@ class Recipe:
     decay: float = 1e-4
 
 
-def erm_loss(logits: Tensor, group: Tensor) -> Tensor:
-    """Cross-entropy for targets that are groups ``2 y + a``."""
-    return F.cross_entropy(logits, group // 2)
-
-
-def group_dro_loss(step: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Loss of group DRO for targets that are groups ``2 y + a``.
-
-    Group weights move by exponentiated gradient with the given step size (Sagawa et
-    al., 2020); groups that are absent from a batch keep theirs. `softad.ensemble` takes
-    the same steps in the logarithms of the weights, for many members at once.
-    """
-    q = torch.ones(4) / 4
-
-    def loss(logits: Tensor, group: Tensor) -> Tensor:
-        nonlocal q
-        each = F.cross_entropy(logits, group // 2, reduction="none")
-        member = F.one_hot(group, 4).to(each)
-        mean = member.T @ each / member.sum(0).clamp_min(1)
-        q = q.to(each) * torch.exp(step * mean.detach())
-        q = q / q.sum()
-        return q @ mean
-
-    return loss
-
-
-def group_balanced(images: spurious.Images, seed: int) -> spurious.Images:
-    """As many images, drawn once, so that the groups that occur are equally likely."""
-    counts = images.group.bincount(minlength=4).double()
-    chance = (1 / counts)[images.group]
-    generator = torch.Generator().manual_seed(reseeded(seed))
-    rows = torch.multinomial(chance, len(images), True, generator=generator)
-    return images.take(rows)
-
-
 def fit(recipe: Recipe, splits: spurious.Splits) -> tuple[resnet.SmallResNet, bool]:
     """The network of a recipe, from the cache or trained now, and which of the two.
 
@@ -106,7 +70,7 @@ def fit(recipe: Recipe, splits: spurious.Splits) -> tuple[resnet.SmallResNet, bo
         model.body.load_state_dict(pretrained_body(), strict=False)
     # The layout in which small convolutions are fastest on a CPU.
     model.to(recipe.device, memory_format=torch.channels_last)
-    sources = (fashion, spurious, resnet, loop, sys.modules[__name__])
+    sources = (fashion, spurious, resnet, loop, group_dro, sys.modules[__name__])
     settings = asdict(recipe)
     if recipe.method != "group DRO":
         del settings["dro_step"]  # it decides nothing for the others
@@ -116,13 +80,13 @@ def fit(recipe: Recipe, splits: spurious.Splits) -> tuple[resnet.SmallResNet, bo
 
 
 def _train(model: resnet.SmallResNet, recipe: Recipe, splits: spurious.Splits) -> None:
-    images, loss = splits.train, erm_loss
+    images, loss = splits.train, group_dro.erm_loss
     if recipe.method == "balanced data":
         images = splits.balanced
     elif recipe.method != "ERM":
-        images = group_balanced(images, recipe.seed)
+        images = group_dro.group_balanced(images, recipe.seed)
         if recipe.method == "group DRO":
-            loss = group_dro_loss(recipe.dro_step)
+            loss = group_dro.group_dro_loss(recipe.dro_step)
     loop.train(
         model,
         _layout(images.x, recipe.device),

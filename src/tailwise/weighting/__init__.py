@@ -18,7 +18,7 @@ from tailwise.methods.weighted import (
     solve_heads,
 )
 from tailwise.weighting.descent import solver_run
-from tailwise.weighting.networks import resample
+from tailwise.weighting.images import resample
 from tailwise.weighting.spread import shape_claims, shape_tests
 
 __all__ = [

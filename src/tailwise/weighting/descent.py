@@ -11,7 +11,7 @@ from torch import Tensor
 from tailwise.methods.solvers import solve_ratio_heads
 from tailwise.metrics import Estimate
 from tailwise.weighting import simulation
-from tailwise.weighting.networks import FrozenPair, class_accuracies, resample
+from tailwise.weighting.images import FrozenPair, class_accuracies, resample
 from tailwise.weighting.study import over_networks
 
 

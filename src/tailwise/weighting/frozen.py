@@ -10,7 +10,7 @@ from torch import Tensor
 from tailwise.data import fashion
 from tailwise.models import backbone
 from tailwise.training import cache
-from tailwise.weighting.networks import (
+from tailwise.weighting.images import (
     FrozenPair,
     RuleComparison,
     resample,
@@ -199,7 +199,7 @@ def compare_wide(
 ) -> WideComparison:
     """Refit the last layer under every rule and ridge on the same samples.
 
-    Parameters as in `tailwise.weighting.networks.compare_rules`; every rule may choose
+    Parameters as in `tailwise.weighting.images.compare_rules`; every rule may choose
     its ridge with `WideComparison.chosen`.
     """
     found = {(part, r): [] for part in ("val", "test") for r in ridges}

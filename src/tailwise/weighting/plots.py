@@ -7,7 +7,7 @@ from torch import Tensor
 from tailwise.methods import equal_error
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, band, forest
-from tailwise.weighting.networks import RuleComparison
+from tailwise.weighting.images import RuleComparison
 from tailwise.weighting.simulation import Rivals
 from tailwise.weighting.study import RidgeRun, SettingRun, gain, worst_difference
 

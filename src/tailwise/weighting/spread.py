@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tailwise.metrics import Estimate
-from tailwise.weighting.networks import FrozenPair, compare_rules
+from tailwise.weighting.images import FrozenPair, compare_rules
 from tailwise.weighting.study import equal_accuracy_ratio, over_networks
 
 

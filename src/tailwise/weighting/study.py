@@ -13,7 +13,7 @@ from tailwise.methods.weighted import WeightedHead
 from tailwise.metrics import Estimate, bootstrap, estimate
 from tailwise.profiles import Profile, reseeded
 from tailwise.weighting import simulation
-from tailwise.weighting.networks import (
+from tailwise.weighting.images import (
     FrozenPair,
     RuleComparison,
     candidate_ratios,

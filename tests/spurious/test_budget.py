@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tailwise.data import spurious
-from tailwise.spurious import costs
+from tailwise.spurious import budget
 
 PRICE = {
     "trained image": 0.01,
@@ -50,7 +50,7 @@ def splits():
 
 
 def test_a_bill_counts_labels_time_and_who_pays():
-    found = costs.bill(runs(), splits(), PRICE, epochs=3, n_tried=5)
+    found = budget.bill(runs(), splits(), PRICE, epochs=3, n_tried=5)
     assert list(found.index) == list(LEVELS)
     assert found["group labels"].tolist() == [0, 200, 200, 200, 1000, 1200, 1000]
     # 3 · 1000 · 0.01 = 30; 200 · 0.002 = 0.4 and so on.
@@ -73,10 +73,10 @@ def test_a_bill_counts_labels_time_and_who_pays():
 
 def test_monitoring_is_an_audit_of_the_worst_group():
     group = np.repeat([0, 1, 3], [180, 16, 4])
-    found = costs.monitoring(
+    found = budget.monitoring(
         runs(), SimpleNamespace(train=SimpleNamespace(group=group)), "group DRO"
     )
-    need, look = costs.audit(0.5, 4 / 200)
+    need, look = budget.audit(0.5, 4 / 200)
     assert f"{need} labelled" in found
     assert f"about {look:,}" in found
 
@@ -85,13 +85,13 @@ def test_seconds_are_those_of_the_processor():
     def work():
         np.linalg.svd(np.random.default_rng(0).normal(size=(200, 200)))
 
-    assert 0 < costs.cpu_seconds(work) < 60
-    assert costs.cpu_seconds(lambda: None) < 0.1
+    assert 0 < budget.cpu_seconds(work) < 60
+    assert budget.cpu_seconds(lambda: None) < 0.1
 
 
 @pytest.mark.parametrize(("accuracy", "share", "half"), [(0.8, 0.02, 0.05)])
 def test_an_audit_has_the_interval_it_promises(accuracy, share, half):
-    n, looked_at = costs.audit(accuracy, share, half=half)
+    n, looked_at = budget.audit(accuracy, share, half=half)
     rng = np.random.default_rng(0)
     found = rng.binomial(n, accuracy, 20_000) / n
     # 95 %, up to the steps of a binomial with n near 250.
@@ -110,4 +110,4 @@ def test_an_audit_has_the_interval_it_promises(accuracy, share, half):
 def test_an_audit_needs_shares(arguments, message):
     given = {"accuracy": 0.9, "share": 0.1, "half": 0.05} | arguments
     with pytest.raises(ValueError, match=message):
-        costs.audit(given["accuracy"], given["share"], half=given["half"])
+        budget.audit(given["accuracy"], given["share"], half=given["half"])

@@ -15,7 +15,7 @@ from tailwise.methods.weighted import (
     effective_ratio,
 )
 from tailwise.training import loop
-from tailwise.weighting.networks import (
+from tailwise.weighting.images import (
     FrozenPair,
     candidate_ratios,
     class_accuracies,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_world import D, K, N, S, drawn
 
-from tailwise.matrix.heads import Member, fit
+from tailwise.matrix.stacked_heads import Member, fit
 from tailwise.methods import losses, risk
 
 STEPS, RATE = 20, 0.1
@@ -97,7 +97,7 @@ def test_chunks_change_nothing(monkeypatch):
     many = MEMBERS[:1] * 2000  # more than a chunk holds
     parts = []
     monkeypatch.setattr(
-        "tailwise.matrix.heads._descend",
+        "tailwise.matrix.stacked_heads._descend",
         lambda X, *rest: parts.append(len(X)) or X.new_zeros(len(X), 1),
     )
     fit(X, y, many, K)
