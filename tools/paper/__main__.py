@@ -1,6 +1,6 @@
 """A chapter at the size of its paper: plan, fetch, train, evaluate, record.
 
-python -m tools.paper CHAPTER [--yes] […]      4 or 5; --help after it lists the rest
+python -m tools.paper CHAPTER [--yes] […]      1 to 5; --help after it lists the rest
 
 The plan comes first, with estimates and licences; with --yes the run starts. A run that
 was stopped goes on when the same command is given again, and
@@ -9,8 +9,9 @@ was stopped goes on when the same command is given again, and
 
 import os
 import sys
+from importlib import import_module
 
-CHAPTERS = ("4", "5")
+CHAPTERS = ("2", "4", "5")
 
 
 def main(given: list[str]) -> int:
@@ -18,11 +19,7 @@ def main(given: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     os.environ["TAILWISE_PROFILE"] = "paper"
-    if given[0] == "4":
-        from tools.paper import chapter4 as chapter
-    else:
-        from tools.paper import chapter5 as chapter
-    return chapter.main(given[1:])
+    return import_module(f"tools.paper.chapter{given[0]}").main(given[1:])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from tools.studies import run_paper
 PLAN = Plan(
     title="chapter 4: two ViT-B/16, supervised and CLIP, on CIFAR-100-LT",
     licences=(
-        "CIFAR-100: its page, https://www.cs.toronto.edu/~kriz/cifar.html, names none",
+        f"CIFAR-100: {cifar.PAGE}, names none",
         "torchvision's weights: BSD-3, from ImageNet, whose terms are non-commercial",
         "OpenAI's CLIP weights: MIT",
     ),

@@ -1,16 +1,15 @@
-"""Chapter 5a: MNIST under STEP imbalance, an MLP of six layers of 2,048.
+"""Chapter 5: MNIST and CIFAR-10 under STEP imbalance, an MLP and a ResNet-18.
 
-What figures 1 and 3 to 5 of arXiv 2303.07608 show of its MLP: lengths and cosines of
-classifiers and class means, distances to the limit, training accuracy. Marked *ours*:
-the first weights, how pixels are scaled, and the order of batches.
+What figures 1 and 3 to 5 of arXiv 2303.07608 show of its networks: lengths and cosines
+of classifiers and class means, distances to the limit, training accuracy. The MLP has
+six layers of 2,048 and learns MNIST; the ResNet-18 begins with a 3 x 3 convolution and
+learns CIFAR-10. Marked *ours*: the first weights, how pixels are scaled, and the order
+of batches.
 """
 
 import argparse
-import json
 import math
 import shutil
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -20,28 +19,38 @@ import torch
 from torch import Tensor, nn
 
 from tailwise import profiles
+from tailwise.data import cifar
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
-from tailwise.files import write_whole
 from tailwise.geometry import collapse
-from tailwise.ledger import claims, provenance
+from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
-from tailwise.training.checkpoint import Checkpoint, Run
+from tailwise.training.checkpoint import Checkpoint
+from tailwise.training.epochs import fit
 from tailwise.training.processes import in_processes
 from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
-from tools.paper.plan import Plan, hours
+from tools.paper import record
+from tools.paper.plan import Plan, carry_out, cost, speed, training_rows
 
-RUNS = ROOT / "_build" / "runs" / "mnist"
-K, SIDE = 10, 28
+RUNS = ROOT / "_build" / "runs" / "geometry"
+K = 10
+SHAPES = {"mlp": (28**2,), "resnet18": (3, 32, 32)}
+SIZES = ("n_major", "epochs", "batch", "width", "depth", "checks")
+NAMES = {"mlp": "mnist", "resnet18": "cifar10-step"}  # of what is recorded
 PARAMETER = {"wce": "power", "la": "tau", "ldt": "gamma", "cdt": "gamma"}
 TRACKED = ("distance W", "distance H", "accuracy", "accuracy majority", "loss")
-# Squared ratios of classifiers, read off Figure 3's MLP at R = 10.
+# Squared ratios of classifiers, read off Figure 3 at R = 10.
 PUBLISHED = {
-    "ldt": {-1: 6.0, -0.5: 4.9, 0: 2.50, 0.5: 1.10, 1: 0.60, 1.5: 0.61},
-    "cdt": {-1: 11.1, -0.5: 4.2, 0: 2.51, 0.5: 1.38, 1: 0.59, 1.5: 0.26},
+    ("mlp", "ldt"): {-1: 6.0, -0.5: 4.9, 0: 2.50, 0.5: 1.10, 1: 0.60, 1.5: 0.61},
+    ("mlp", "cdt"): {-1: 11.1, -0.5: 4.2, 0: 2.51, 0.5: 1.38, 1: 0.59, 1.5: 0.26},
+    ("resnet18", "ldt"): {-1: 4.2, -0.5: 4.8, 0: 2.64, 0.5: 1.23, 1: 0.72, 1.5: 0.49},
+    ("resnet18", "cdt"): {-1: 10.2, -0.5: 4.4, 0: 2.64, 0.5: 1.59, 1: 0.70, 1.5: 0.30},
 }
+# Distances of the ResNet's classifiers, read off Figure 4: by R and exponent, CDT.
+BY_EYE = ("resnet18", "cdt")
+DISTANCES = {(20, 0.5): 0.24, (20, 1): 0.33, (2, 0.5): 0.23, (2, 1): 0.28}
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class Recipe:
         Images of each majority class; the others have n_major / R.
     epochs, batch, lr, momentum, decay
         Of SGD; the rate falls to a tenth at a third and at two thirds of the epochs.
+    network : {"mlp", "resnet18"}
     width, depth : int
+        Of the MLP.
     checks : int
         How often the geometry is measured, evenly over the epochs.
     """
@@ -65,16 +76,22 @@ class Recipe:
     lr: float = 0.1
     momentum: float = 0.9
     decay: float = 1e-5
+    network: str = "mlp"
     width: int = 2048
     depth: int = 6
     checks: int = 35
 
 
 def network(recipe: Recipe, seed: int) -> nn.Sequential:
-    """Layers with batch norm and ReLU, and a classifier without a bias."""
-    sizes = [SIDE**2] + [recipe.width] * recipe.depth
+    """A body with batch norm and ReLU, and a classifier without a bias."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator_for(seed, "mnist", "weights").initial_seed())
+        if recipe.network == "resnet18":
+            body = import_torchvision().models.resnet18(num_classes=K)
+            body.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            body.maxpool, body.fc = nn.Identity(), nn.Identity()
+            return nn.Sequential(body, nn.Linear(512, K, bias=False))
+        sizes = [*SHAPES["mlp"]] + [recipe.width] * recipe.depth
         layers = [
             part
             for d, f in zip(sizes, sizes[1:])
@@ -84,18 +101,28 @@ def network(recipe: Recipe, seed: int) -> nn.Sequential:
     return nn.Sequential(nn.Sequential(*layers), head)
 
 
-def load(folder: Path, *, download: bool) -> tuple[Tensor, Tensor]:
-    """Training images ``[60000, 784]`` in units of their spread, and labels."""
-    source = import_torchvision().datasets.MNIST
-    try:
-        data = source(folder, train=True, download=download)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"MNIST is not in {folder} and did not come: {reason}"
-        ) from error
-    X = data.data.flatten(1).float() / 255
-    return (X - X.mean()) / X.std(), data.targets
+def load(folder: Path, kind: str = "mlp", *, download: bool) -> tuple[Tensor, Tensor]:
+    """Training images in units of their spread, and labels.
+
+    ``[60000, 784]`` of MNIST for an MLP, ``[50000, 3, 32, 32]`` of CIFAR-10 for a
+    residual network.
+    """
+    if kind == "resnet18":
+        if download:
+            cifar.prepare(folder, download=True, kind="cifar10")
+        data = cifar.load_split("train", folder, kind="cifar10")
+        X, y = data.images.float() / 255, data.labels
+    else:
+        source = import_torchvision().datasets.MNIST
+        try:
+            data = source(folder, train=True, download=download)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"MNIST is not in {folder} and did not come: {reason}"
+            ) from error
+        X, y = data.data.flatten(1).float() / 255, data.targets
+    return (X - X.mean()) / X.std(), y
 
 
 def draw(
@@ -180,7 +207,7 @@ def train(
         The setting, ``tracked`` with a row for each check, and of W and H the squared
         ratio and the three mean cosines, as measured and in the limit.
     """
-    X, y = load(Path(data), download=False)
+    X, y = load(Path(data), recipe.network, download=False)
     counts = step_counts(recipe, ratio)
     X, y = draw(X, y, counts.long().tolist(), seed)
     X, y = X.to(device), y.to(device)
@@ -198,31 +225,31 @@ def train(
     order = generator_for(seed, "mnist", "batches")
     tracked = torch.full((recipe.epochs, len(TRACKED)), math.nan, dtype=torch.float64)
     about = asdict(recipe) | dict(ratio=ratio, loss=loss, gamma=gamma, seed=seed)
-    here = Path(folder) / f"R {ratio}, {loss} {gamma:g}, seed {seed}"
-    every = max(1, recipe.epochs // 20)
-    moving = {"order": order, "tracked": tracked, **dict(model.named_buffers())}
-    run = Run(Checkpoint(here, every), about, optimizer, schedule, moving)
-    history = run.resume()
+    here = Path(folder) / f"{recipe.network}, R {ratio}, {loss} {gamma:g}, seed {seed}"
     checks = {
         round(recipe.epochs * i / recipe.checks) for i in range(1, recipe.checks + 1)
     }
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
-        total = torch.zeros((), device=device)
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.randperm(n, generator=order).to(device).split(recipe.batch):
-            optimizer.zero_grad()
-            z = model(X[rows])
-            value = losses.adjusted_cross_entropy(z, y[rows], **turn)
-            value.backward()
-            optimizer.step()
-            total += value.detach() * len(rows)
-        schedule.step()
-        history.append(float(total) / n)
-        if not math.isfinite(history[-1]):
-            raise ValueError(f"{here.name}: the loss is not finite in epoch {epoch}")
+            yield X[rows], y[rows]
+
+    def check(epoch: int, history: list[float]) -> None:
         if epoch in checks:
             found = measured(model, X, y, counts, loss, gamma)[0]
             tracked[epoch - 1] = torch.tensor([*found, history[-1]])
-        run.keep(history, last=epoch == recipe.epochs)
+
+    fit(
+        model,
+        batches,
+        lambda z, target: losses.adjusted_cross_entropy(z, target, **turn),
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=recipe.epochs,
+        checkpoint=Checkpoint(here, max(1, recipe.epochs // 20), about),
+        moving={"order": order, "tracked": tracked},
+        after=check,
+    )
     result = _row(model, X, y, counts, loss, gamma)
     kept = tracked[[epoch - 1 for epoch in sorted(checks)]]
     shutil.rmtree(here, ignore_errors=True)
@@ -270,120 +297,136 @@ def arguments(given: list[str]) -> argparse.Namespace:
     default = Recipe()
     steps = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
     parser.add_argument("--yes", action="store_true", help="accept licences and start")
-    parser.add_argument("--ratios", type=int, nargs="+", default=[10, 2, 5, 20])
+    parser.add_argument("--network", choices=SHAPES, default=default.network)
+    parser.add_argument("--ratios", type=int, nargs="+", help="R; a ResNet's: 10")
     parser.add_argument(
         "--losses", nargs="+", choices=PARAMETER, default=["ldt", "cdt"]
     )
     parser.add_argument("--gammas", type=float, nargs="+", default=steps)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    for name in ("n_major", "epochs", "batch", "width", "depth", "checks"):
+    for name in SIZES:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=int, default=getattr(default, name))
     parser.add_argument("--folder", type=Path, default=RUNS, help="of checkpoints")
     chosen = parser.parse_args(given)
-    for name in ("n_major", "epochs", "batch", "width", "depth", "checks"):
+    for name in SIZES:
         if (value := getattr(chosen, name)) < 1:
             parser.error(f"{name} is {value}: expected at least 1")
+    if chosen.ratios is None:
+        chosen.ratios = [10, 2, 5, 20] if chosen.network == "mlp" else [10]
     if not all(1 <= r <= chosen.n_major for r in chosen.ratios):
         parser.error(f"ratios are {chosen.ratios}: expected 1 to {chosen.n_major}")
     return chosen
 
 
 def recipe_of(chosen: argparse.Namespace) -> Recipe:
-    names = ("n_major", "epochs", "batch", "width", "depth", "checks")
-    return Recipe(**{name: getattr(chosen, name) for name in names})
+    return Recipe(**{name: getattr(chosen, name) for name in (*SIZES, "network")})
 
 
-def speed(recipe: Recipe, device: str, steps: int = 3) -> float:
-    """Images a second, of a few steps of the real network on random batches."""
-    model = network(recipe, 0).to(device).train()
-    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum)
-    x = torch.randn(recipe.batch, SIDE**2, device=device)
-    y = torch.arange(recipe.batch, device=device) % K
-    start = 0.0
-    for step in range(steps + 1):
-        if step == 1:  # the first allocates
-            start = time.perf_counter()
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-        float(model[1].weight[0, 0].detach())  # waits for the device
-    return steps * recipe.batch / (time.perf_counter() - start)
-
-
-def plan_of(recipe: Recipe, runs: list[tuple], device: str) -> Plan:
+def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
     """Estimates: operations counted, and the speed of this machine measured."""
-    parameters = sum(p.numel() for p in network(recipe, 0).parameters())
+    mlp, shape = recipe.network == "mlp", SHAPES[recipe.network]
+
+    def make() -> nn.Sequential:
+        return network(recipe, 0)
+
+    found = cost(make, shape)
     images = [
         int(step_counts(recipe, ratio).sum()) * recipe.epochs for ratio, *_ in runs
     ]
-    rate, passes = speed(recipe, device), sum(images)
-    name = torch.cuda.get_device_name() if device == "cuda" else "this CPU"
-    checkpoint = 2 * 8 * parameters / 1e9  # one that is whole, one being written
-    memory = (12 * parameters + 60_000 * SIDE**2 * 4) / 1e9 + 0.5
-    work = 6 * parameters * passes / 1e15
+    on_gpu = profiles.current().device == "cuda"
+    rate = speed(make, shape, recipe.batch if mlp or on_gpu else 16, half=False)
+    checkpoint = 2 * 8 * found.parameters / 1e9  # one whole, one being written
+    data = 60_000 * 28**2 * 4 / 1e9 if mlp else 50_000 * 3 * 32**2 * 4 / 1e9
+    licence = (
+        "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 as Keras's documentation says"
+        if mlp
+        else f"CIFAR-10: {cifar.PAGE}, names none"
+    )
     return Plan(
-        title=f"chapter 5a: {len(runs)} networks on MNIST, {recipe.depth} layers of "
-        f"{recipe.width}, {recipe.epochs} epochs",
-        licences=(
-            "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 as Keras's documentation says",
-        ),
+        title=f"chapter 5: {len(runs)} networks on {'MNIST' if mlp else 'CIFAR-10'}, "
+        + (f"{recipe.depth} layers of {recipe.width}" if mlp else "ResNet-18")
+        + f", {recipe.epochs} epochs",
+        licences=(licence,),
         rows=(
-            ("images", "0.07 GB", "archive and files; torchvision checks it by MD5"),
+            (
+                "images",
+                "0.07 GB" if mlp else "0.7 GB",
+                "archive and files; torchvision checks it by MD5",
+            ),
             ("checkpoints", f"{checkpoint:.2f} GB", "of each network that is trained"),
-            ("GPU memory", f"{memory:.1f} GB", "weights, momentum, images; counted"),
-            ("operations", f"{work:.1f} PFLOP", "6 a weight and image; counted"),
-            ("speed", f"{rate:.0f} images/s", f"3 steps on {name}, measured now"),
-            ("time", hours(passes / rate), f"one network {hours(images[0] / rate)}"),
+            *training_rows(
+                found,
+                passes=sum(images),
+                runs=len(runs),
+                batch=recipe.batch,
+                rate=rate,
+                width="float32" if mlp else "TF32",
+                more_gb=data,
+            ),
         ),
-        disk_gb=0.1 + 4 * checkpoint,
-        gpu_gb=memory,
+        disk_gb=(0.1 if mlp else 0.8) + 4 * checkpoint,
+        gpu_gb=found.memory_gb(recipe.batch) + data,
     )
 
 
-def table(rows: list[dict]) -> str:
-    """Squared ratios of classifiers beside the limit and the paper's marks."""
-    lines = ["  R  loss gamma  ratio^2      limit  paper  accuracy"]
+def table(rows: list[dict], kind: str = "mlp") -> str:
+    """Squared ratios and distances of classifiers beside the limit and the marks."""
+    lines = ["  R  loss gamma  ratio^2      limit  paper  distance  paper  accuracy"]
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((row["R"], row["loss"], row["gamma"]), []).append(row)
     for (ratio, loss, gamma), some in groups.items():
         values = [row["W"]["ratio^2"] for row in some]
         spread = f" ± {estimate(values).stderr:.2f}" if len(values) > 1 else ""
-        mark = PUBLISHED.get(loss, {}).get(gamma) if ratio == 10 else None
-        right = sum(row["tracked"]["accuracy"][-1] for row in some) / len(some)
+        mark = PUBLISHED.get((kind, loss), {}).get(gamma) if ratio == 10 else None
+        apart = DISTANCES.get((ratio, gamma)) if (kind, loss) == BY_EYE else None
+        ends = [row["tracked"] for row in some]
+        right = sum(end["accuracy"][-1] for end in ends) / len(some)
+        distance = sum(end["distance W"][-1] for end in ends) / len(some)
         mean, expected = sum(values) / len(values), some[0]["W limit"]["ratio^2"]
         lines.append(
             f"{ratio:3}  {loss:4}{gamma:6.2f}  {mean:5.2f}{spread:7}{expected:6.2f}"
-            f"  {mark or '–':>5}  {right:8.3f}"
+            f"  {mark or '–':>5}  {distance:8.2f}  {apart or '–':>5}  {right:8.3f}"
         )
     return "\n".join(lines)
+
+
+def claimed(rows: list[dict]) -> dict[str, dict[str | None, list[float]]]:
+    """What chapter 5 claims of residual networks, a value each; of LDT at R = 10."""
+    found: dict[str, dict] = {"ch5.resnet": {}, "ch5.resnet_lengths": {}}
+    for part, gamma in (("gamma 0", 0.0), ("gamma 1/2", 0.5)):
+        key = (10, "ldt", gamma)
+        mine = [row for row in rows if (row["R"], row["loss"], row["gamma"]) == key]
+        pairs = [(row["W"], row["W limit"]) for row in mine]
+        found["ch5.resnet"][part] = [
+            max(abs(ours[name] - limit[name]) for name in ours if "cos" in name)
+            for ours, limit in pairs
+        ]
+        found["ch5.resnet_lengths"][part] = [
+            abs(math.log(ours["ratio^2"] / limit["ratio^2"])) for ours, limit in pairs
+        ]
+    return found
 
 
 def main(given: list[str]) -> int:
     chosen, profile = arguments(given), profiles.current()
     recipe, runs = recipe_of(chosen), list(settings(chosen))
     stopwatch, data = provenance.Stopwatch(), cache_dir()
-    try:
-        plan = plan_of(recipe, runs, profile.device)
-        print(plan)
-        plan.check([chosen.folder, data], profile.device)
-        if not chosen.yes:
-            print("\nnothing was fetched: add --yes to accept the licences and start")
-            return 0
-        load(data, download=True)
+
+    def run() -> None:
+        load(data, recipe.network, download=True)
         places = (str(data), str(chosen.folder), profile.device)
-        work = [(recipe, *run, *places) for run in runs]
+        work = [(recipe, *each, *places) for each in runs]
         rows = in_processes(train, work, device=profile.device)
-    except (OSError, RuntimeError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    result = {
-        "rows": rows,
-        "recipe": asdict(recipe),
-        "provenance": provenance.describe(profile, stopwatch),
-    }
-    path = claims.results_dir(profile.name) / "mnist.json"
-    write_whole(path, json.dumps(result, indent=1) + "\n")
-    print(f"\n{table(rows)}\n\nrecorded in {path}")
-    return 0
+        path = record.write_rows(
+            NAMES[recipe.network], rows, profile, stopwatch, recipe=asdict(recipe)
+        )
+        print(f"\n{table(rows, recipe.network)}\n\nrecorded in {path}")
+        if recipe == Recipe(network="resnet18"):
+            found = claimed(rows)
+            if all(values for parts in found.values() for values in parts.values()):
+                print(*record.enter("ch5", found, profile), sep="\n")
+
+    plan = plan_of(recipe, runs)
+    return carry_out(plan, [chosen.folder, data], yes=chosen.yes, run=run)

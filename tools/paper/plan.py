@@ -1,10 +1,26 @@
 """What a run at paper size takes, printed and checked before it starts."""
 
 import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from tailwise import profiles
+from tailwise.training.epochs import half_of
+
+Make = Callable[[], nn.Module]
+Row = tuple[str, str, str]
+# Operations a second that NVIDIA's data sheet of the A100 names, and the share of them
+# that we expect of networks as small as these. Convolutions in full width use TF32.
+A100 = {"bfloat16": 312e12, "TF32": 156e12, "float32": 19.5e12}
+USED = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +39,7 @@ class Plan:
 
     title: str
     licences: tuple[str, ...]
-    rows: tuple[tuple[str, str, str], ...]
+    rows: tuple[Row, ...]
     disk_gb: float
     gpu_gb: float = 0.0
 
@@ -35,7 +51,7 @@ class Plan:
             [*lines, "licences:", *(f"  {each}" for each in self.licences)]
         )
 
-    def check(self, folders: list[Path], device: str) -> None:
+    def check(self, folders: Sequence[Path], device: str) -> None:
         """A ValueError if a disk or the GPU has too little room for it."""
         for folder in folders:
             there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
@@ -50,6 +66,147 @@ class Plan:
                 raise ValueError(
                     f"the GPU has {free:.1f} GB free: expected {self.gpu_gb:.1f} GB"
                 )
+
+
+def carry_out(
+    plan: Plan, folders: Sequence[Path], *, yes: bool, run: Callable[[], None]
+) -> int:
+    """Print the plan; with `yes` run. What is wrong is one sentence, and status 1."""
+    print(plan)
+    try:
+        plan.check(folders, profiles.current().device)
+        if yes:
+            run()
+        else:
+            print("\nnothing was fetched: add --yes to accept the licences and start")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(str(error).strip().partition("\n")[0], file=sys.stderr)
+        return 1
+    return 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of training a network: counted on tensors without values.
+
+    Attributes
+    ----------
+    parameters : int
+    operations : float
+        Of an image, forward and backward.
+    kept : float
+        Bytes of an image that wait for the backward pass, in float32.
+    """
+
+    parameters: int
+    operations: float
+    kept: float
+
+    def memory_gb(self, batch: int, *, half: bool = False) -> float:
+        """Weights, gradients, momentum and activations, and 1 GB of torch's own."""
+        width = 0.5 if half else 1.0
+        return (12 * self.parameters + width * batch * self.kept) / 1e9 + 1
+
+
+def cost(make: Make, shape: Sequence[int]) -> Cost:
+    """Count a step on two images of a shape ``(channels, height, width)``."""
+    with torch.device("meta"):
+        model, x = make().train(), torch.empty(2, *shape)
+    own, kept = {p.untyped_storage()._cdata for p in model.parameters()}, {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as counter:
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            z = model(x)
+        z.sum().backward()
+    waiting = sum(size for name, size in kept.items() if name not in own)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Cost(parameters, counter.get_total_flops() / 2, waiting / 2)
+
+
+def speed(
+    make: Make, shape: Sequence[int], batch: int, *, half: bool, steps: int = 2
+) -> float:
+    """Images a second in training: steps on random images, after one that allocates."""
+    device = profiles.current().device
+    model, half = make().to(device), half_of(device) if half else None
+    x, y = torch.randn(batch, *shape, device=device), torch.arange(batch) % 2
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9)
+    model.train()
+    for step in range(steps + 1):
+        if step == 1:
+            start = time.perf_counter()
+        optimizer.zero_grad()
+        with torch.autocast(device, half or torch.bfloat16, enabled=bool(half)):
+            z = model(x)
+        nn.functional.cross_entropy(z.float(), y.to(device)).backward()
+        optimizer.step()
+        float(z.detach()[0, 0])  # waits for the device
+    return steps * batch / (time.perf_counter() - start)
+
+
+def training_rows(
+    found: Cost,
+    *,
+    passes: float,
+    runs: int,
+    batch: int,
+    rate: float,
+    width: str,
+    more_gb: float = 0.0,
+) -> tuple[Row, ...]:
+    """What training takes, each with how it is known.
+
+    Parameters
+    ----------
+    found : Cost
+    passes : float
+        Images of all epochs and networks.
+    runs, batch : int
+        Networks, and images of a step.
+    rate : float
+        Of `speed`, on this machine.
+    width : str
+        A key of `A100`: what a GPU takes products in.
+    more_gb : float
+        Of images that lie on the GPU.
+    """
+    device = profiles.current().device
+    name = torch.cuda.get_device_name() if device == "cuda" else "this CPU"
+    work = passes * found.operations
+    there = work / (USED * A100[width])
+    memory = found.memory_gb(batch, half=width == "bfloat16") + more_gb
+    return (
+        ("weights", f"{found.parameters / 1e6:.1f} million", "counted"),
+        (
+            "GPU memory",
+            f"{memory:.1f} GB",
+            f"weights, gradients, momentum, {batch} images and what they keep, counted",
+        ),
+        (
+            "operations",
+            f"{work / 1e15:.1f} PFLOP",
+            f"{found.operations / 1e9:.3g} GFLOP an image and step, counted",
+        ),
+        (
+            "speed",
+            f"{rate:.3g} images/s",
+            f"real steps on {name}, measured now",
+        ),
+        (
+            "time here",
+            hours(passes / rate),
+            f"{hours(passes / runs / rate)} a network",
+        ),
+        (
+            "time, A100",
+            hours(there),
+            f"at {USED:.0%} of its {A100[width] / 1e12:g} TFLOP/s in {width}; assumed",
+        ),
+    )
 
 
 def hours(seconds: float) -> str:

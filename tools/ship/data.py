@@ -1,6 +1,6 @@
 """Fetch a data set that the book does not ship; the one step that needs the network.
 
-python -m tools.ship.data cifar100 [--folder FOLDER] [--offline]
+python -m tools.ship.data cifar10|cifar100 [--folder FOLDER] [--offline]
 
 FOLDER is $TAILWISE_DATA or ~/.cache/tailwise by default. With --offline only files
 that torchvision has already put there are used.
@@ -12,17 +12,16 @@ from pathlib import Path
 
 from tailwise.data import cifar
 
-DATASETS = {"cifar100": cifar.prepare}
-
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("dataset", choices=cifar.KINDS)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--offline", action="store_true")
     given = parser.parse_args(arguments)
     try:
-        path = DATASETS[given.dataset](given.folder, download=not given.offline)
+        online = not given.offline
+        path = cifar.prepare(given.folder, download=online, kind=given.dataset)
     except OSError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,7 +10,6 @@ ratio 100: other ratios have a table of their own and leave the record as it is.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,10 +20,9 @@ from tailwise import profiles
 from tailwise.data import cifar
 from tailwise.experts import large, longtail
 from tailwise.experts.longtail import Plan
-from tailwise.files import write_whole
-from tailwise.ledger import claims, provenance
-from tailwise.metrics import estimate
+from tailwise.ledger import provenance
 from tools.book.layout import ROOT
+from tools.paper import record
 
 CLAIM = "ch4.cifar"
 DEFAULT = Plan()
@@ -59,20 +57,6 @@ def tell(what: str, step: int, loss: float) -> None:
         print(f"{what}: step {step}, loss {loss:.3f}", flush=True)
 
 
-def enter(profile: profiles.Profile, gains) -> str:
-    """Record the claim beside what the chapter measured with the same code."""
-    before = claims.latest("ch4", profile.name)
-    ledger = claims.Ledger("ch4", profile)
-    if before and before.provenance["source_hash"] == provenance.source_hash():
-        for id, measured in before.measurements.items():
-            for m in measured:
-                ledger.record(id, m.value, m.stderr, n=m.n, part=m.part)
-    measured = estimate(gains) if len(gains) > 1 else gains[0]
-    verdict = ledger.record(CLAIM, measured)
-    ledger.save()
-    return verdict
-
-
 def main(given: list[str] | None = None) -> int:
     chosen, profile = arguments(given), profiles.current()
     if profile.name != "paper":
@@ -96,19 +80,13 @@ def main(given: list[str] | None = None) -> int:
         return 1
     gains = longtail.mixture_gains(rows, list(starts))
     name = "cifar100" + ("" if chosen.ratio == 100 else f"-{chosen.ratio}")
-    table = {
-        "rows": rows,
-        "plan": asdict(plan),
-        "weights": {kind: start.weights for kind, start in starts.items()},
-        "half": str(half),
-        "provenance": provenance.describe(profile, stopwatch),
-    }
-    path = claims.results_dir(profile.name) / f"{name}.json"
-    write_whole(path, json.dumps(table, indent=1) + "\n")
+    about = {"plan": asdict(plan), "half": str(half)}
+    about["weights"] = {kind: start.weights for kind, start in starts.items()}
+    record.write_rows(name, rows, profile, stopwatch, **about)
     for row in rows:
         print(f"{row['seed']} {row['method']:28}{row['all']:7.1%}{row['few']:7.1%} few")
     if chosen.ratio == 100:
-        print(f"{CLAIM}: {enter(profile, gains)}")
+        print(*record.enter("ch4", {CLAIM: {None: gains}}, profile))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-100 with a long tail, for the `paper` profile; fetched only when called to.
+"""CIFAR-10 and CIFAR-100, for the `paper` profile; fetched only when called to.
 
 torchvision's archive is unpickled once, by `prepare`, after torchvision has checked it.
 What it holds is kept as ``cifar100.safetensors`` with a checksum, and read from there.
@@ -7,6 +7,7 @@ What it holds is kept as ``cifar100.safetensors`` with a checksum, and read from
 import hashlib
 import json
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from tailwise.data.imbalance import long_tail
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded
 
-FILE = "cifar100.safetensors"
+KINDS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+PAGE = "its page, https://www.cs.toronto.edu/~kriz/cifar.html"
 SPLITS = ("train", "test")
 N_MAX = 500  # training images of each class
 MANY, FEW = 100, 20  # LPT: many > 100, medium 20 to 100, few < 20 training images
@@ -98,12 +100,15 @@ def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:
     )
 
 
-def load_split(split: str, folder: Path | None = None) -> Cifar:
+def load_split(
+    split: str, folder: Path | None = None, *, kind: str = "cifar100"
+) -> Cifar:
     """Read a split that `prepare` has kept.
 
     Parameters
     ----------
     split : {"train", "test"}
+    kind : {"cifar10", "cifar100"}
     folder : Path, optional
         By default ``$TAILWISE_DATA``, or ``~/.cache/tailwise``.
 
@@ -116,16 +121,16 @@ def load_split(split: str, folder: Path | None = None) -> Cifar:
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected {' or '.join(SPLITS)}")
-    path = (folder or cache_dir()) / FILE
+    path = (folder or cache_dir()) / f"{kind}.safetensors"
     if not path.is_file():
-        raise OSError(f"{path} is missing: `make data DATASET=cifar100` makes it")
+        raise OSError(f"{path} is missing: `make data DATASET={kind}` makes it")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     expected = _sum(path).read_text() if _sum(path).is_file() else "missing"
     if found != expected:
         raise ValueError(
             f"{path} is damaged: SHA-256 is {found[:12]}…, expected {expected[:12]}…; "
-            "remove it and run `make data DATASET=cifar100`"
+            f"remove it and run `make data DATASET={kind}`"
         )
     tensors = load(content)
     names = json.loads(bytes(tensors["names"].tolist()))
@@ -133,15 +138,18 @@ def load_split(split: str, folder: Path | None = None) -> Cifar:
     return Cifar(images, labels, tuple(names))
 
 
-def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
-    """Make the file that `load_split` reads, and return its path.
+def prepare(
+    folder: Path | None = None, *, download: bool = False, kind: str = "cifar100"
+) -> Path:
+    """Make the file that `load_split` reads, unless it is there; return its path.
 
     Parameters
     ----------
     folder : Path, optional
-        As in `load_split`. torchvision's ``cifar-100-python`` is looked for in it.
+        As in `load_split`. torchvision's own files are looked for in it.
     download : bool
-        If it is not there, fetch it through torchvision into a temporary folder.
+        If they are not there, fetch them through torchvision into a temporary folder.
+    kind : {"cifar10", "cifar100"}
 
     Raises
     ------
@@ -150,16 +158,19 @@ def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
     """
     folder = folder or cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    tried = []
+    path, tried = folder / f"{kind}.safetensors", []
+    with suppress(OSError, ValueError):
+        load_split("test", folder, kind=kind)
+        return path
     for where, source in (
         (f"torchvision's files in {folder}", _there),
         *([("a download through torchvision", _fetched)] if download else []),
     ):
         try:
-            return _keep(source(folder), folder / FILE)
+            return _keep(source(folder, kind), path)
         except (OSError, RuntimeError, ImportError, ValueError) as error:
             tried.append(f"{where} ({type(error).__name__}: {error})")
-    raise OSError("CIFAR-100 was not found; tried " + "; ".join(tried))
+    raise OSError(f"{KINDS[kind]} was not found; tried " + "; ".join(tried))
 
 
 def _sum(path: Path) -> Path:
@@ -176,8 +187,8 @@ def _keep(splits: dict[str, Cifar], path: Path) -> Path:
     return path
 
 
-def _there(folder: Path, download: bool = False) -> dict[str, Cifar]:
-    source = import_torchvision().datasets.CIFAR100
+def _there(folder: Path, kind: str, download: bool = False) -> dict[str, Cifar]:
+    source = getattr(import_torchvision().datasets, kind.upper())
     found = {}
     for split in SPLITS:
         data = source(folder, train=split == "train", download=download)
@@ -186,7 +197,7 @@ def _there(folder: Path, download: bool = False) -> dict[str, Cifar]:
     return found
 
 
-def _fetched(folder: Path) -> dict[str, Cifar]:
+def _fetched(folder: Path, kind: str) -> dict[str, Cifar]:
     # Beside the result; gone with all that torchvision unpacked in it
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar100-") as temporary:
-        return _there(Path(temporary), download=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{kind}-") as temporary:
+        return _there(Path(temporary), kind, download=True)

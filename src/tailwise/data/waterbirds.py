@@ -1,0 +1,159 @@
+"""Waterbirds, for the `paper` profile; fetched only when called to.
+
+Birds of Caltech-UCSD pasted on photographs of Places: landbirds on land and waterbirds
+on water in 95 % of the training images (Sagawa et al., arXiv 1911.08731). Nobody
+publishes a checksum of the archive, so its groups are counted: those of `COUNTS`.
+"""
+
+import tarfile
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tailwise.data.assets import cache_dir
+
+NAME = "waterbird_complete95_forest2water2"
+URLS = (
+    f"https://nlp.stanford.edu/data/dro/{NAME}.tar.gz",  # the authors'
+    "https://worksheets.codalab.org/rest/bundles/0x505056d5cdea4e4eaa0e242cbfe2daa4/"
+    "contents/blob/",  # WILDS's
+)
+SPLITS = ("train", "val", "test")
+COUNTS = {  # landbirds on land, on water; waterbirds on land, on water
+    "train": (3498, 184, 56, 1057),
+    "val": (467, 466, 133, 133),
+    "test": (2255, 2255, 642, 642),
+}
+COLUMNS = ("img_filename", "y", "split", "place")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A split: files, and int64 ``[n]`` of what they show.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        JPEG, of many sizes.
+    y, place : Tensor
+        1 for waterbirds, and for water behind the bird.
+    """
+
+    files: tuple[Path, ...]
+    y: Tensor
+    place: Tensor
+
+    @property
+    def group(self) -> Tensor:
+        """``2 y + place``, in the order of `COUNTS`."""
+        return 2 * self.y + self.place
+
+
+def load_split(split: str, folder: Path | None = None) -> Photos:
+    """What a split holds; images are not read.
+
+    Parameters
+    ----------
+    split : {"train", "val", "test"}
+    folder : Path, optional
+        By default ``$TAILWISE_DATA``, or ``~/.cache/tailwise``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown split, and files that are not the published ones.
+    OSError
+        If they are not there.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected one of {SPLITS}")
+    return _read((folder or cache_dir()) / NAME)[split]
+
+
+def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
+    """Make sure that the images are there, and return their folder.
+
+    An archive that was fetched is unpacked aside and put in place once it was checked;
+    ``NAME.tar.gz`` in `folder`, got in another way, is unpacked without a download.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        As in `load_split`.
+    download : bool
+        If there is no archive, fetch one from `URLS`, whichever answers.
+
+    Raises
+    ------
+    OSError
+        If no address answered, or an archive is damaged; the message says what was
+        tried.
+    ValueError
+        If images that are there are not the published ones.
+    """
+    folder = folder or cache_dir()
+    if (target := folder / NAME).is_dir():
+        _read(target)
+        return target
+    archive, tried = folder / f"{NAME}.tar.gz", []
+    if archive.is_file():
+        return _unpacked(archive, target)
+    for url in URLS if download else ():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".waterbirds-") as aside:
+            part = Path(aside) / archive.name
+            try:
+                torch.hub.download_url_to_file(url, part, progress=False)
+                return _unpacked(part, target)
+            except (OSError, ValueError) as error:
+                tried.append(f"{url} ({error})")
+    raise OSError(
+        f"Waterbirds is not in {folder}; tried {'; '.join(tried) or 'no download'}"
+    )
+
+
+def _unpacked(archive: Path, target: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".waterbirds-") as aside:
+        found = Path(aside) / "all"
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(found, filter="data")
+        except (EOFError, tarfile.TarError, OSError, zlib.error) as error:
+            raise OSError(f"{archive.name} is cut or damaged: {error}") from error
+        # The authors' has a folder of this name in it, WILDS's has not.
+        if (found / NAME).is_dir():
+            found = found / NAME
+        _read(found)
+        found.rename(target)
+    return target
+
+
+def _read(folder: Path) -> dict[str, Photos]:
+    """All splits, checked: columns, groups, and that every file is there."""
+    path = folder / "metadata.csv"
+    if not path.is_file():
+        raise OSError(f"Waterbirds is not in {folder}: it has no metadata.csv")
+    table, found = pd.read_csv(path), {}
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise ValueError(f"{path} has no column {missing[0]}: expected {COLUMNS}")
+    for number, split in enumerate(SPLITS):
+        rows = table[table["split"] == number]
+        files = tuple(folder / name for name in rows["img_filename"])
+        photos = Photos(files, *(torch.tensor(rows[c].values) for c in ("y", "place")))
+        counts = tuple(photos.group.bincount(minlength=4).tolist())
+        if counts != COUNTS[split]:
+            raise ValueError(
+                f"{path} has groups of {counts} for {split}: expected {COUNTS[split]}"
+            )
+        if gone := [file for file in files if not file.is_file()]:
+            raise ValueError(
+                f"{len(gone)} images of {path} are missing, such as {gone[0].name}: "
+                f"remove {folder} to unpack them again"
+            )
+        found[split] = photos
+    return found

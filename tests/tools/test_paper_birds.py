@@ -1,0 +1,138 @@
+"""Chapter 2 at paper size, on a small Waterbirds: plan, train, go on, record."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import tiny_birds
+import torch
+
+from tailwise.data import waterbirds
+from tailwise.ledger import claims
+from tailwise.training.checkpoint import Checkpoint
+from tools.paper import __main__ as paper
+from tools.paper import chapter2
+
+SIZES = ["--network", "resnet18", "--scratch", "--side", "32", "--epochs", "4"]
+SIZES += ["--batch", "10", "--seeds", "0", "1"]
+
+
+@pytest.fixture
+def birds(apart, monkeypatch):
+    monkeypatch.setattr(waterbirds, "COUNTS", tiny_birds.COUNTS)
+    tiny_birds.write(apart / "data")
+    return apart
+
+
+def run(folder, *more: str) -> int:
+    return paper.main(["2", *SIZES, "--folder", str(folder / "runs"), *more])
+
+
+def rows(folder) -> list[dict]:
+    record = folder / "results" / "paper" / "waterbirds.json"
+    return json.loads(record.read_text("utf-8"))["rows"]
+
+
+def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
+    assert run(apart) == 0
+    told = capsys.readouterr().out
+    for text in ("2 times resnet18 for 4 epochs", "non-commercial", "add --yes"):
+        assert text in told
+    assert not list(apart.iterdir())
+
+
+def test_from_files_to_record_and_stopped_half_way(birds, capsys, monkeypatch):
+    assert run(birds, "--yes") == 0
+    told, first = capsys.readouterr().out, rows(birds)
+    assert "72.86, 74.9" in told
+    assert not list((birds / "runs").iterdir())
+    assert not (birds / "results" / "paper" / "ch2.json").exists()  # not the recipe
+    assert [row["seed"] for row in first] == [0, 1]
+    for row in first:
+        assert row["losses"][-1] < row["losses"][0]
+        for method in chapter2.METHODS:
+            found = row[method]
+            sizes = torch.tensor(tiny_birds.COUNTS["test"])
+            mean = (torch.tensor(found["groups"]) * sizes).sum() / sizes.sum()
+            assert found["mean"] == pytest.approx(mean.item(), abs=1e-6)
+            assert found["worst"] == min(found["groups"])
+    monkeypatch.setenv("TAILWISE_CACHE", str(birds / "again"))
+    write, written = Checkpoint.write, []
+
+    def stop(self, step, tensors, **values):
+        write(self, step, tensors, **values)
+        written.append(step)
+        if len(written) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(birds, "--yes")
+    assert run(birds, "--yes") == 0
+    assert written == [1, 2, 3, 4] * 2
+    assert rows(birds) == first
+
+
+def test_the_claim_is_the_gain_of_the_worst_group(apart, monkeypatch, capsys):
+    gained = [
+        {name: {"worst": 0.7, "groups": [0.7] * 4} for name in chapter2.METHODS}
+        for _ in range(5)
+    ]
+    for row, more in zip(gained, (0.19, 0.2, 0.2, 0.2, 0.21)):
+        row["DFR"] = {"worst": 0.7 + more, "groups": [0.9] * 4}
+    monkeypatch.setattr(chapter2, "in_processes", lambda *_, **__: gained)
+    monkeypatch.setattr(chapter2.waterbirds, "prepare", lambda *_, **__: None)
+    monkeypatch.setattr(chapter2, "speed", lambda *_, **__: 1e3)
+    assert paper.main(["2", "--yes", "--folder", str(apart / "runs")]) == 0
+    (found,) = claims.latest("ch2", "paper").measurements["ch2.waterbirds"]
+    assert (found.value, found.n) == (pytest.approx(0.2), 5)
+    told = capsys.readouterr().out
+    assert "ch2.waterbirds: reproduced" in told
+    assert "19.7 points" in told
+
+
+def test_images_follow_from_seed_epoch_and_row(birds, monkeypatch):
+    photos = waterbirds.load_split("train")
+    shown, other = (chapter2.Shown(photos, 32, seed) for seed in (0, 1))
+    one, again = shown[3, 5][0], chapter2.Shown(photos, 32, 0)[3, 5][0]
+    assert torch.equal(one, again)
+    for changed in (shown[4, 5][0], other[3, 5][0], shown[0, 5][0]):
+        assert changed.shape == (3, 32, 32)
+        assert not torch.equal(one, changed)
+    # Processes that read change nothing, nor does the program's own generator.
+    here = list(shown.batches(2, 16, "cpu"))
+    torch.manual_seed(9)
+    loader = chapter2.DataLoader
+    monkeypatch.setattr(
+        chapter2,
+        "DataLoader",
+        lambda data, **options: loader(data, **options | {"num_workers": 2}),
+    )
+    there = list(shown.batches(2, 16, "cpu"))
+    assert all(torch.equal(a, b) for x, y in zip(here, there) for a, b in zip(x, y))
+    assert torch.cat([y for _, y in here]).bincount().tolist() == [24, 16]
+    in_order = torch.cat([y for _, y in shown.batches(0, 16, "cpu")])
+    assert torch.equal(in_order, photos.y)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        ("no data", "Waterbirds is not in"),
+        ("disk", "GB free: expected"),
+        ("other settings", "was made with batch = None: expected 10"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(birds, capsys, monkeypatch, harm, message):
+    if harm == "no data":
+        monkeypatch.setenv("TAILWISE_DATA", str(birds / "none"))
+    if harm == "disk":
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e6))
+    if harm == "other settings":
+        folder = birds / "runs" / "seed 0"
+        Checkpoint(folder, about={"epochs": 9}).write(1, {"x": torch.ones(1)})
+    assert run(birds, "--yes") == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+    assert not (birds / "results").exists()
