@@ -35,15 +35,15 @@ def clean(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]
     """
     X = raw.X
     low, high, sd, whole = _survey(X, columns, raw)
-    left = {}
-    for k in np.flatnonzero(whole):
+    left: dict[int, str] = {}
+    for k in np.flatnonzero(whole).tolist():
         if why := _identifies(np.asarray(X[:, k], np.float64), columns[k], raw.y):
             left[k] = f"{why} and is not used as a feature: if it names objects that "
             left[k] += "several rows come from, name it as the unit"
     step = np.maximum(abs(low), abs(high)) * ULP
     wide = X.dtype.kind == "f" and X.dtype.itemsize > 4 or X.dtype.kind in "iu"
     exact, precise = False, []
-    for k in np.flatnonzero((low < high) & (sd < COARSE * step)):
+    for k in np.flatnonzero((low < high) & (sd < COARSE * step)).tolist():
         if k in left:
             continue
         values, counts = np.unique(np.asarray(X[:, k], np.float64), return_counts=True)

@@ -225,7 +225,7 @@ def main(words: Sequence[str] | None = None) -> int:
         settings,
         progress=lambda k, of: progress(k, of, start=start, stream=sys.stderr),
     )
-    written = write(done, settings.out, page(done))
+    written = write(done, given.out, page(done))
     if written.note:
         sys.stderr.write(f"Note: {written.note}.\n")
     sys.stdout.write(f"{done.verdict.sentence}\n")

@@ -94,7 +94,8 @@ def refit(
         raise ValueError(f"unknown head {name!r}: expected one of {known}")
     if name == heads.DFR and (refusal := heads.dfr_refusal(data)):
         raise ValueError(refusal)
-    split, fitted = draw_splits(data, seed=seed)[0], {}
+    split = draw_splits(data, seed=seed)[0]
+    fitted: dict = {}
     fit = np.sort(np.concatenate([split.fit, split.test]))
     setting = heads.choose(name, data, fit, split.val, objective, fitted)
     first = heads.chosen(name, setting, fitted, seed=seed)
@@ -227,8 +228,8 @@ def _write(chosen: Chosen, folder: Path, sentence: str, threshold: dict | None) 
     if importlib.util.find_spec("onnx") is None:
         missing = "head.onnx was not written: pip install onnx adds the exporter"
         return f"{note}; {missing}" if note else missing
-    kind = np.float64 if kind == torch.float64 else np.float32
-    content = onnx.graph(weight, bias, risk, classes, kind)
+    number = np.float64 if kind == torch.float64 else np.float32
+    content = onnx.graph(weight, bias, risk, classes, number)
     (folder / "head.onnx").write_bytes(content)
     return note
 

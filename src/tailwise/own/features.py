@@ -66,7 +66,7 @@ class Features:
         taken = replace(
             self, X=self.X[rows], y=self.y[rows], groups=groups, split=split
         )
-        if self.units is None:
+        if self.units is None or self.unit_names is None:
             return taken
         present, code = np.unique(self.units[rows], return_inverse=True)
         return replace(taken, units=code, unit_names=self.unit_names[present])
@@ -77,7 +77,7 @@ class Features:
         Without groups the classes; with groups each combination of class and group
         that occurs. Where every group holds one class only, its name says enough.
         """
-        if self.groups is None:
+        if self.groups is None or self.group_names is None:
             return self.y, tuple(map(str, self.classes))
         pairs = self.y * len(self.group_names) + self.groups
         present, cell = np.unique(pairs, return_inverse=True)
@@ -90,7 +90,8 @@ class Features:
 
     def _numbered(self) -> bool:
         """Whether classes or groups have numbers for names."""
-        return any(v.dtype.kind != "U" for v in (self.classes, self.group_names))
+        names = self.classes, self.group_names
+        return any(v is not None and v.dtype.kind != "U" for v in names)
 
 
 def load(
@@ -320,8 +321,8 @@ def _whole_split(data: Features) -> Features:
         data = data.take(np.flatnonzero(~out))
     cell, names = data.cells()
     for part, name in ((0, "train"), (1, "val"), (2, "test")):
-        here = data.split == part
-        if part == 1 and not here.any():  # drawn from those to fit on
+        here = np.flatnonzero(data.split == part)
+        if part == 1 and not len(here):  # drawn from those to fit on
             continue
         if lacks := sorted(set(range(len(names))) - set(cell[here].tolist())):
             raise ValueError(

@@ -49,7 +49,12 @@ TUNED = 15  # the last block
 
 def installed() -> bool:
     """Whether the extra ``field`` is installed."""
-    return find_spec(PACKAGE) is not None and backbone.installed()
+    return bool(_folder()) and backbone.installed()
+
+
+def _folder() -> Path | None:
+    found = find_spec(PACKAGE)
+    return Path(found.origin).parent if found and found.origin else None
 
 
 def paths(kind: str) -> list[Path]:
@@ -60,9 +65,9 @@ def paths(kind: str) -> list[Path]:
     ImportError
         Without the extra.
     """
-    if not installed():
+    root = _folder()
+    if root is None or not backbone.installed():
         raise ImportError("the photographs need pip install 'tailwise[field]'")
-    root = Path(find_spec(PACKAGE).origin).parent
     return sorted((root / "data/textile_images/simulated" / kind).glob("*.jpg"))
 
 
@@ -230,8 +235,10 @@ class Tail(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.block, self.conv = model._blocks[TUNED], model._conv_head
-        self.norm, self.act = model._bn1, model._swish
+        self.block, self.conv, self.norm, self.act = (
+            model.get_submodule(name)
+            for name in (f"_blocks.{TUNED}", "_conv_head", "_bn1", "_swish")
+        )
         self.head = nn.Linear(backbone.WIDTH, 1)
 
     def features(self, x: Tensor) -> Tensor:
@@ -289,5 +296,7 @@ def tuned_area(
 
 @torch.no_grad()
 def _area(tail: Tail, good: Tensor, bad: Tensor, n_defects: int, seed: int) -> float:
-    both = (torch.cat([tail.features(x) for x in m.split(50)]) for m in (good, bad))
-    return inspect(draw(*both, n_defects, seed)).area
+    good, bad = (
+        torch.cat([tail.features(x) for x in m.split(50)]) for m in (good, bad)
+    )
+    return inspect(draw(good, bad, n_defects, seed)).area

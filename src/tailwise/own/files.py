@@ -93,7 +93,7 @@ def read_npy(path: Path, wanted: Wanted) -> Raw:
     ``y.npy``, ``label.npy`` or ``labels.npy``, also with the name of the features and
     an underscore before it; the same for groups, units and the split.
     """
-    given = {"features": _mapped(path)}
+    given: dict[str, np.ndarray | None] = {"features": _mapped(path)}
     beside = {
         file.stem.removeprefix(f"{path.stem}_"): file
         for file in sorted(path.parent.glob("*.npy"), key=lambda f: -len(f.stem))

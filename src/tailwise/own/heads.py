@@ -59,7 +59,7 @@ def dfr_refusal(data: Features) -> str | None:
 class Rows:
     """Some rows of a data set, and what several heads need of them, made once."""
 
-    def __init__(self, X, y, cell=None, unit=None):
+    def __init__(self, X, y, cell=None, unit=None) -> None:
         self.X, self.y, self.cell, self.unit = X, y, cell, unit
         self.plain: dict[float, Pipeline] = {}  # by ridge: two heads are made of it
 
@@ -166,6 +166,8 @@ def build_on(
     if name == DFR:
         head = DeepFeatureReweighting(n_resamples=10, random_state=seed)
         return head.fit(rows.X, rows.y, groups=rows.cell, units=rows.unit)
+    if setting.ridge is None:
+        raise ValueError(f"setting has no ridge: the head {name!r} needs one")
     if name == ADJUSTED:
         plain = build_on(rows, PLAIN, Setting(setting.ridge))
         return adjust(plain, rows.y, setting.tau)
@@ -176,7 +178,7 @@ def build_on(
         head.fit_moments(*rows.moments)
     else:
         weight = "balanced" if name == WEIGHTED else None
-        head = _logistic(setting, rows.scaled, rows.y, weight)
+        head = _logistic(setting.ridge, rows.scaled, rows.y, weight)
         head.fit(rows.scaled, rows.y)
     step = type(head).__name__.lower()
     fitted = Pipeline([("standardscaler", rows.scaler), (step, head)])
@@ -185,9 +187,9 @@ def build_on(
     return fitted
 
 
-def _logistic(setting: Setting, X, y, class_weight=None) -> LogisticRegression:
+def _logistic(ridge: float, X, y, class_weight=None) -> LogisticRegression:
     # scikit-learn's C multiplies the summed loss; ridge is the penalty per sample.
-    C = 1 / (len(y) * setting.ridge)
+    C = 1 / (len(y) * ridge)
     small = X.shape[1] <= 512 and len(np.unique(y)) == 2  # Newton's matrix is d × d
     solver = "newton-cholesky" if small else "lbfgs"
     return LogisticRegression(

@@ -34,25 +34,7 @@ class Answer:
 class Measures:
     """Of one head on some rows; `stacked` joins those of splits and heads.
 
-    Attributes
-    ----------
-    by_class, by_cell : ndarray [k], [G]
-    mean : float
-    bins, bins_after : ndarray [15, 3]
-        Samples, summed confidence and hits by confidence; before and after the prior
-        correction and the temperature.
-    confusion : ndarray [k, k]
-        Samples by true and by predicted class.
-    average_precision : ndarray [k]
-    probability : ndarray [2, k]
-        Mean probability of each class, before and after.
-    share : ndarray [k]
-    cost : ndarray [4]
-        Per thousand samples: for the likeliest class, at the threshold, without any
-        alarm, with nothing but alarms. NaN without costs.
-    threshold : float
-    alarms : ndarray [2]
-        Alarms at the threshold, and hits among them.
+    What each is says `Pilot`, where all have two dimensions more, ``[S, M]``.
     """
 
     by_class: np.ndarray

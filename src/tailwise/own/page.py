@@ -79,7 +79,7 @@ def _reliability(done: Study) -> str:
 
 
 def _svg(draw, size: tuple[float, float]) -> str:
-    style = {
+    style: dict = {
         "svg.fonttype": "none",
         "svg.hashsalt": "tailwise",
         "font.family": "sans-serif",

@@ -11,7 +11,7 @@ from tailwise.own import heads, units
 from tailwise.own.costs import Costs, best_threshold
 from tailwise.own.features import Features, sample
 from tailwise.own.heads import DFR, HEADS, OBJECTIVES, Setting
-from tailwise.own.measures import Answer, Question, measure, stacked
+from tailwise.own.measures import Answer, Measures, Question, measure, stacked
 from tailwise.own.splits import Split, check_sizes, draw_splits
 
 N_DRAWS = 200  # resamples of the test rows of one's own split
@@ -20,7 +20,7 @@ __all__ = ["Pilot", "Split", "check_objective", "draw_splits", "pilot"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pilot:
+class Pilot(Measures):
     """What every head did on the test part of every split.
 
     Attributes
@@ -70,18 +70,6 @@ class Pilot:
     heads: tuple[str, ...]
     objective: str
     cells: tuple[str, ...]
-    by_class: np.ndarray
-    by_cell: np.ndarray
-    mean: np.ndarray
-    bins: np.ndarray
-    bins_after: np.ndarray
-    confusion: np.ndarray
-    average_precision: np.ndarray
-    probability: np.ndarray
-    share: np.ndarray
-    cost: np.ndarray
-    threshold: np.ndarray
-    alarms: np.ndarray
     positive: int
     costs: Costs | None
     settings: dict[str, list[Setting]]
@@ -183,7 +171,8 @@ def pilot(
         positive=class_to_find(data, positive),
         costs=costs,
     )
-    cell, found, settings = data.cells()[0], [], {name: [] for name in names}
+    cell, found = data.cells()[0], []
+    settings: dict[str, list[Setting]] = {name: [] for name in names}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for done, split in enumerate(splits):
@@ -234,7 +223,8 @@ def class_to_find(data: Features, positive: str | None) -> int:
 
 def _answers(data, split: Split, names, objective, asked, seed, settings):
     """What each head says about the test rows."""
-    fitted, answers = {}, []
+    fitted: dict = {}
+    answers = []
     both = heads.rows_of(data, np.concatenate([split.fit, split.val]))
     X_val, y_val = data.X[split.val], data.y[split.val]
     X_test = data.X[split.test]

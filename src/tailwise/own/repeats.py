@@ -62,8 +62,8 @@ def near_repeats(
     if not len(hit):
         return 0, len(asked), None
     best = hit[volume[hit].argmin()]
-    pair = tuple(sorted((int(rows[asked[best]]), int(rows[who[best]]))))
-    return len(hit), len(asked), pair
+    one, other = sorted((int(rows[asked[best]]), int(rows[who[best]])))
+    return len(hit), len(asked), (one, other)
 
 
 def _distances(Z, asked, rows, units):

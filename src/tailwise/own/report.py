@@ -74,12 +74,12 @@ def report(data: Features, *, test: float = 0.2, seed: int = 0) -> Report:
         "as many.",
         _precision(f"class {rarest!r}", behind.min(), test, of),
     ]
-    if data.groups is not None:
+    if data.group_names is not None:
         cell, names = data.cells()
         size = units.per_cell(cell, data.units)
         rare = f"group {names[size.argmin()]!r}"
         sentences += [_precision(rare, size.min(), test, of)]
-        sentences += _absent(data)
+        sentences += _absent(data, data.group_names)
     sentences += _units(data)
     used = dimensions["used by the weighted head"]
     sentences.append(
@@ -146,14 +146,13 @@ def _units(data: Features) -> list[str]:
     ]
 
 
-def _absent(data: Features) -> list[str]:
+def _absent(data: Features, names: np.ndarray) -> list[str]:
     """A warning from chapter 2 where some class never occurs in some group."""
     table = pd.crosstab(data.groups, data.y).to_numpy()
     if ((table > 0).sum(1) == 1).all() or (table > 0).all():
         return []
     missing = [
-        f"{data.classes[c]!s} in {data.group_names[g]!s}"
-        for g, c in np.argwhere(table == 0)
+        f"{data.classes[c]!s} in {names[g]!s}" for g, c in np.argwhere(table == 0)
     ]
     return [
         f"Never together: {'; '.join(missing[:4])}. Balance among the groups that "
@@ -163,7 +162,7 @@ def _absent(data: Features) -> list[str]:
 
 def _counts(data: Features) -> pd.DataFrame:
     classes = pd.Series(data.classes[data.y], name="class")
-    if data.groups is None:
+    if data.group_names is None:
         return classes.value_counts().sort_index().to_frame("samples")
     groups = pd.Series(data.group_names[data.groups], name="group")
     table = pd.crosstab(classes, groups)

@@ -39,29 +39,27 @@ def coded(what: str, values: ArrayLike, raw: Raw) -> tuple[np.ndarray, np.ndarra
 
 def names_of(what: str, values: ArrayLike, raw: Raw) -> np.ndarray:
     """Labels as names without spaces around them, or as whole numbers."""
-    values = as_array(values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim == 2 and what == "group":
-        values = _joined(what, values, raw)
-    if values.shape != (len(raw.X),):
+    given = as_array(values)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.ndim == 2 and what == "group":
+        given = _joined(what, given, raw)
+    if given.shape != (len(raw.X),):
         raise ValueError(
-            f"lengths differ: {what} has shape {values.shape} for {len(raw.X):,} rows "
+            f"lengths differ: {what} has shape {given.shape} for {len(raw.X):,} rows "
             "of features; give one value for each row"
         )
-    values = pd.Series(np.char.decode(values) if values.dtype.kind == "S" else values)
-    if (empty := values.isna().to_numpy()).any():
+    series = pd.Series(np.char.decode(given) if given.dtype.kind == "S" else given)
+    if (empty := series.isna().to_numpy()).any():
         raise _empty(what, raw, empty)
-    values = values.to_numpy()
-    if values.dtype.kind == "O" and all(
-        isinstance(v, int | np.integer) for v in values
-    ):
-        values = values.astype(np.int64)  # a table's whole numbers that may be missing
-    if values.dtype.kind == "f":
-        return _whole(what, values, raw)
-    if values.dtype.kind in "iub":
-        return values
-    text = np.char.strip(values.astype(str))
+    names = series.to_numpy()
+    if names.dtype.kind == "O" and all(isinstance(v, int | np.integer) for v in names):
+        names = names.astype(np.int64)  # a table's whole numbers that may be missing
+    if names.dtype.kind == "f":
+        return _whole(what, names, raw)
+    if names.dtype.kind in "iub":
+        return names
+    text = np.char.strip(names.astype(str))
     if (blank := text == "").any():
         raise _empty(what, raw, blank)
     odd = sorted(name for name in set(text) if name.lower() in LIKE_MISSING)

@@ -53,10 +53,10 @@ def draw_splits(
     if data.units is None:
         members = _members(data.cells()[0])
         return tuple(_split(members, val, test, rng) for _ in range(n_splits))
-    keys = units.keys(data.cells()[0], data.units)
+    draws = [_draw(data, data.units, (val, test), rng) for _ in range(n_splits)]
     return tuple(
         Split(*(np.flatnonzero(np.isin(data.units, u)) for u in parts))
-        for parts in (_draw(data, keys, (val, test), rng) for _ in range(n_splits))
+        for parts in draws
     )
 
 
@@ -76,9 +76,11 @@ def check_sizes(data: Features) -> None:
     _refuse(what, names, counts, MIN_UNITS, "unit")
 
 
-def _refuse(what: str, labels: Sequence, counts, least: int, of: str) -> None:
-    small = np.flatnonzero(counts < least)
-    if not len(small):
+def _refuse(
+    what: str, labels: np.ndarray | tuple[str, ...], counts, least: int, of: str
+) -> None:
+    small = np.flatnonzero(counts < least).tolist()
+    if not small:
         return
     number = "1 " + of if counts.min() == 1 else f"{counts.min()} {of}s"
     if len(small) == 1:
@@ -99,37 +101,40 @@ def _members(cell: np.ndarray) -> list[np.ndarray]:
 
 
 def _split(members: Sequence[np.ndarray], val: float, test: float, rng) -> Split:
-    parts = []
+    each = []
     for rows in members:
         n_val, n_test = (max(1, round(share * len(rows))) for share in (val, test))
-        parts.append(np.split(rng.permutation(rows), [n_test, n_test + n_val]))
-    tested, chosen, fitted = (np.sort(np.concatenate(part)) for part in zip(*parts))
+        each.append(np.split(rng.permutation(rows), [n_test, n_test + n_val]))
+    tested, chosen, fitted = (np.sort(np.concatenate(part)) for part in zip(*each))
     return Split(fitted, chosen, tested)
 
 
-def _draw(data: Features, keys, shares: Sequence[float], rng) -> list[np.ndarray]:
+def _draw(
+    data: Features, unit: np.ndarray, shares: Sequence[float], rng
+) -> list[np.ndarray]:
     """Units of the first part and of each share, with every cell in every part."""
     cell, names = data.cells()
+    keys = units.keys(cell, unit)
     for _ in range(TRIES):
-        parts = [[] for _ in range(1 + len(shares))]
+        cuts_of: list[list[np.ndarray]] = [[] for _ in range(1 + len(shares))]
         for some in keys:
             sizes = [max(1, round(share * len(some))) for share in shares]
             cuts = np.split(rng.permutation(some), np.cumsum(sizes))
-            for part, cut in zip([*parts[1:], parts[0]], cuts):
+            for part, cut in zip([*cuts_of[1:], cuts_of[0]], cuts):
                 part.append(cut)
-        parts = [np.concatenate(part) for part in parts]
-        part_of = np.full(data.units.max() + 1, -1)
+        parts = [np.concatenate(part) for part in cuts_of]
+        part_of = np.full(unit.max() + 1, -1)
         for k, drawn in enumerate(parts):
             part_of[drawn] = k
-        there = part_of[data.units]
+        there = part_of[unit]
         n = [len(np.unique(cell[there == k])) for k in range(len(parts))]
         if min(n) == len(np.unique(cell)):
             return parts
-    per_cell = units.per_cell(cell, data.units)
+    per_cell = units.per_cell(cell, unit)
     rarest = names[per_cell.argmin()]
     raise ValueError(
         f"no draw of whole units has every cell in each part ({rarest!r} "
-        f"occurs in {per_cell.min()} of {data.units.max() + 1} units): collect more "
+        f"occurs in {per_cell.min()} of {unit.max() + 1} units): collect more "
         "units, or merge or leave out what is rare"
     )
 
@@ -145,7 +150,6 @@ def _given(data: Features, val: float, rng) -> Split:
             # `_split` keeps a sample of each cell to test; here it is fitted.
             fit, chosen = fit[np.r_[parts.fit, parts.test]], fit[parts.val]
         else:
-            keys = units.keys(part.cells()[0], part.units)
-            drawn = _draw(part, keys, (share,), rng)
+            drawn = _draw(part, part.units, (share,), rng)
             fit, chosen = (fit[np.isin(part.units, u)] for u in drawn)
     return Split(np.sort(fit), np.sort(chosen), np.sort(tested))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tailwise.own.boards import alarms_per_hit
@@ -159,14 +160,16 @@ def study(
         seed=settings.seed,
         progress=progress,
     )
-    asked = dict(
+    judged = partial(
+        verdict,
+        found,
         smallest_effect=settings.smallest_effect,
         accept=settings.accept,
         max_alarms=settings.max_alarms,
     )
-    answer, by_class = verdict(found, **asked), None
+    answer, by_class = judged(), None
     if data.groups is not None and settings.objective != "cost":
-        by_class = verdict(found, by="class", **asked)
+        by_class = judged(by="class")
     return Study(
         settings=settings,
         data=data,

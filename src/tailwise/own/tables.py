@@ -46,8 +46,9 @@ def read_text(path: Path, wanted: Wanted) -> Raw:
         raise ValueError(f"{path.name} is empty: export it again") from None
     except (UnicodeDecodeError, pd.errors.ParserError, EOFError, OSError):
         what = "tabs" if sep == "\t" else "commas"
-        text = f"{path.name} is not a table in UTF-8 with {what}: export it again"
-        raise ValueError(text) from None
+        raise ValueError(
+            f"{path.name} is not a table in UTF-8 with {what}: export it again"
+        ) from None
     table.columns = names
     for column in {name for found in roles.values() for name in found}:
         table[column] = _names(table[column])
