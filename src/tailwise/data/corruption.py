@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tailwise.data import fashion
-from tailwise.profiles import reseeded
+from tailwise.profiles import keyed_generator
 
 SEVERITIES = (0.0, 0.15, 0.3, 0.45, 0.65, 0.9)  # noise s.d. on pixels in [0, 1]
 PIXEL_MEAN, PIXEL_SD = 0.2860, 0.3530
@@ -113,17 +113,10 @@ class Draw:
     test: Corrupted
 
 
-def _generator(*key: int) -> torch.Generator:
-    state = np.random.SeedSequence(reseeded(key[0]), spawn_key=key[1:]).generate_state(
-        1
-    )
-    return torch.Generator().manual_seed(int(state[0]))
-
-
 def _by_law(
     data: fashion.Fashion, rows: Tensor, spec: Law, pool: bool, *key: int
 ) -> Corrupted:
-    g = _generator(*key)
+    g = keyed_generator(*key)
     # Inverse CDF of one uniform per garment, whatever the law.
     uniform = torch.rand(len(rows), dtype=torch.float64, generator=g)
     severity = torch.searchsorted(law(spec).cumsum(0)[:-1], uniform, right=True)
@@ -136,7 +129,7 @@ def _at_all(data: fashion.Fashion, rows: Tensor, pool: bool, *key: int) -> Corru
     severity = torch.arange(len(SEVERITIES))[:, None].expand(-1, len(rows))
     # A fresh generator per severity: one noise pattern per garment.
     x = [
-        corrupt(images, level, generator=_generator(*key), pool=pool)
+        corrupt(images, level, generator=keyed_generator(*key), pool=pool)
         for level in severity
     ]
     return Corrupted(torch.stack(x), y, severity, rows)
@@ -183,8 +176,8 @@ def draw(
         raise ValueError(f"{sizes}: there are {n_source} and {n_held_out} garments")
     parts = []
     for s in range(first, first + n_seeds):
-        rows = torch.randperm(n_source, generator=_generator(seed, s, 0))
-        test = torch.randperm(n_held_out, generator=_generator(seed, s, 3))
+        rows = torch.randperm(n_source, generator=keyed_generator(seed, s, 0))
+        test = torch.randperm(n_held_out, generator=keyed_generator(seed, s, 3))
         train = _by_law(source, rows[:n_train], law, pool, seed, s, 1)
         val = _by_law(source, rows[-n_val:], law, pool, seed, s, 2)
         parts.append((train, val, _at_all(held_out, test[:n_test], pool, seed, s, 4)))

@@ -21,7 +21,7 @@ from torch import Tensor
 from tailwise.data import assets
 from tailwise.data.glyph_corruption import corrupt
 from tailwise.data.imbalance import long_tail
-from tailwise.profiles import reseeded
+from tailwise.profiles import keyed_generator
 
 GLYPHS, ATLAS = assets.ASSETS / "glyphs", "glyphs.npz"
 SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
@@ -184,13 +184,6 @@ class Task:
     few: Tensor
 
 
-def _generator(*key: int) -> torch.Generator:
-    state = np.random.SeedSequence(reseeded(key[0]), spawn_key=key[1:]).generate_state(
-        1
-    )
-    return torch.Generator().manual_seed(int(state[0]))
-
-
 def crowded(images: Tensor, generator: torch.Generator) -> Tensor:
     """Letters between two others, as in a word: uint8 ``[n, 32, 32]``, as given.
 
@@ -271,17 +264,17 @@ def draw(
         if value < least:
             raise ValueError(f"{name} = {value}: expected ≥ {least}")
     k = len(characters(letters))
-    order = torch.randperm(k, generator=_generator(seed, 0))
+    order = torch.randperm(k, generator=keyed_generator(seed, 0))
     counts = torch.empty(k, dtype=torch.int64)
     counts[order] = long_tail(k, n_max, imbalance_ratio)
     val, test = (torch.full((k,), n) for n in (n_val, n_test))
     many, few = counts >= MANY, counts < FEW
     drawn = partial(_pictures, level=level, letters=letters, crowd=crowd)
     return Task(
-        train=drawn(counts, SEEN_FACES, _generator(seed, 1)),
-        val=drawn(val, SEEN_FACES, _generator(seed, 2)),
-        test=drawn(test, SEEN_FACES, _generator(seed, 3)),
-        test_unseen=drawn(test, [UNSEEN_FACE], _generator(seed, 4)),
+        train=drawn(counts, SEEN_FACES, keyed_generator(seed, 1)),
+        val=drawn(val, SEEN_FACES, keyed_generator(seed, 2)),
+        test=drawn(test, SEEN_FACES, keyed_generator(seed, 3)),
+        test_unseen=drawn(test, [UNSEEN_FACE], keyed_generator(seed, 4)),
         counts=counts,
         names=tuple(names(letters)),
         many=many,

@@ -22,7 +22,6 @@ from tailwise.experts.training import Settings
 from tailwise.training.streams import generator_for
 
 HEAD_LR = 5e-3
-WAYS = ("probe", "parts", "full", "second")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pandas as pd
 from tailwise.data import glyphs
 from tailwise.experts import mechanisms, study
 from tailwise.experts.contest import Bench, Terms, saved_for_backward
-from tailwise.experts.mechanisms import SHOTS, Repetition
+from tailwise.experts.mechanisms import Repetition
 from tailwise.experts.mixing import MEMBERS, SOURCES
 from tailwise.experts.scorer import INPUTS
 from tailwise.experts.study import KINDS, Pair
@@ -348,21 +348,3 @@ def cost_table(rows: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 
 def _percent(rows: pd.DataFrame) -> dict[str, float]:
     return {part: 100 * rows[part].mean() for part in ("all", "few")}
-
-
-def broken_table(rows: pd.DataFrame, ways: Sequence[str]) -> pd.DataFrame:
-    """Accuracy in per cent with few labels (all classes), and with wrong ones (few)."""
-    found = {}
-    for kind in KINDS:
-        for way in ways:
-            row = {}
-            for what, part in (
-                *((f"{shots} a class", "all") for shots in SHOTS),
-                ("mislabelled", "few"),
-            ):
-                row[what] = _text(
-                    values(rows, (kind, f"{way}, {what}"), part).to_numpy()
-                )
-            row["labels right"] = _text(values(rows, (kind, way), "few").to_numpy())
-            found[f"{kind}, {way}"] = row
-    return pd.DataFrame.from_dict(found, orient="index")

@@ -132,12 +132,6 @@ class Networks:
     test_logits: Tensor
     diverged: Tensor
 
-    @property
-    def train_accuracy(self) -> Tensor:
-        """Of all training images, ``[S, K]``."""
-        n = self.task.counts.cpu()
-        return self.train_recall @ (n / n.sum()).to(self.train_recall)
-
     def index(self, label: str) -> int:
         """Position of a label; ValueError for an unknown one."""
         if label not in self.labels:

@@ -70,7 +70,6 @@ def _accelerator() -> str:
 
 PROFILES = ("smoke", "laptop", "full", "paper")  # by size
 DECIDING = PROFILES[1:]  # whose runs give verdicts and can be recorded
-CONFIRMING = 400  # the set of seeds of the profiles above `laptop`; the last there is
 
 
 def current(name: str | None = None) -> Profile:
@@ -102,34 +101,3 @@ def current(name: str | None = None) -> Profile:
         place = _accelerator()
         return Profile(name=name, device=place, n_seeds=20, grid=96, data="full")
     raise ValueError(f"unknown profile {name!r}: expected one of {', '.join(PROFILES)}")
-
-
-def seed_set() -> int:
-    """The set of seeds that a run uses.
-
-    ``$TAILWISE_RESEED`` names it. Where it is unset, ``smoke`` and ``laptop`` use 0,
-    the seeds as they are written, and the larger profiles use `CONFIRMING`, which no
-    smaller run has used: they confirm what was seen there.
-
-    Raises
-    ------
-    ValueError
-        If the variable is not a whole number from 0 to 400.
-    """
-    given = os.environ.get("TAILWISE_RESEED")
-    if not given:
-        return CONFIRMING if current().name in PROFILES[2:] else 0
-    if not (given.isdecimal() and int(given) <= CONFIRMING):
-        raise ValueError(
-            f"TAILWISE_RESEED is {given!r}: expected a whole number from 0 to "
-            f"{CONFIRMING}"
-        )
-    return int(given)
-
-
-def reseeded(seed: int) -> int:
-    """The seed that a run uses for `seed`: the same, or one of its set, see `seed_set`.
-
-    Sets do not overlap for seeds below ten million.
-    """
-    return seed + seed_set() * 10_000_019
