@@ -130,9 +130,9 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
         for split in waterbirds.SPLITS
     }
     half = half_of(device) if recipe.half else None
-    model = imagenet.resnet(
-        recipe.network, 2, seed=reseeded(seed), weights=recipe.weights
-    ).to(device)
+    model = imagenet.resnet(recipe.network, 2, seed=seed, weights=recipe.weights).to(
+        device
+    )
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.decay
     )

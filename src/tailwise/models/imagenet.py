@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from tailwise.data.compat import import_torchvision
+from tailwise.profiles import reseeded
 
 NAMES = ("resnet18", "resnet34", "resnet50")
 WEIGHTS = "IMAGENET1K_V1"
@@ -31,7 +32,7 @@ def resnet(
         raise ValueError(f"network is {name!r}: expected one of {NAMES}")
     models = import_torchvision().models
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(reseeded(seed))
         body = models.get_model(name)
         head = nn.Linear(body.fc.in_features, n_outputs)
     if weights:
