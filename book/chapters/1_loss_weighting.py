@@ -8,12 +8,12 @@
 # **The answer, first.**
 # The usual answer is the ratio of priors: if one sample in five is rare, it counts four times.
 # That is right only when samples are plentiful.
-# With few samples the last layer memorises, and it memorises the rare class more.
+# With few samples the last layer, the *head*, memorises, and it memorises the rare class more.
 # **The right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
 # On images the correction helped clearly on two of three pairs; on the third, where the classes are far apart, it made almost no difference.
-# Where it helped, two rivals did as well or better: averaging several downsampled heads, and leaving the weights alone while moving one threshold.
+# Where it helped, two rivals did as well or better: averaging several heads, each fitted with most common samples dropped (*downsampling*), and leaving the weights alone while moving one threshold.
 #
-# The paper of this chapter is *Thumb on the Scale* (Stromberg, Thrampoulidis and Sankar, 2025; see [References](../references.md)).
+# The paper of this chapter is *Thumb on the Scale* (Stromberg, Thrampoulidis and Sankar, 2025; [References](../references.md)).
 
 # %% [markdown]
 # ## What you will do
@@ -25,6 +25,8 @@
 # - **estimate** the number of features that a regularised head really uses;
 # - **compare** weighting with downsampling and with a moved threshold on your own features;
 # - **state** the price that the common class pays.
+#
+# Before it you need:
 #
 # | you need | where to read up |
 # |---|---|
@@ -71,12 +73,33 @@ print(f"profile {P.name}, computing on {P.device}")
 # ## The claims
 #
 # Each verdict is computed from what was measured, never typed.
-# A column appears for each profile that was run.
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
+#
+# <details><summary>Names in the claims</summary>
+#
+# - **Ratio**: the weight of a rare sample over that of a common one; the **ratio of priors** is common over rare samples; the **equal-error ratio** is the one at which both classes err equally.
+# - **Prior**: the share of the rare class. **d/n**: features per sample. **snr**: the distance of the classes.
+# - **Worst-class error**: the larger of the two class errors. **Corrected weights**: those of the equal-error ratio.
+# - **Scalar equations**: a few equations in single numbers that stand for the whole fit.
+# - **Effective degrees of freedom**: how many features a head with a ridge, a penalty on squared lengths, really uses. **99 % PCA dimension**: the fewest principal components that hold 99 % of the variance.
+# - **Moved threshold**: the unweighted head, with its threshold moved until both classes clear it equally; **leave-one-out** scores, each from a head fitted without its sample, say how far.
+# - **Backbone**: a large network that was trained on other images.
+#
+# </details>
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch1", "laptop", "full"))
 board.claim_box("ch1", "laptop", "full")
+
+# %% [markdown]
+# > **What the paper proves.**
+# > For two Gaussian classes, with samples and features growing together: class errors follow from a few scalar equations (Theorem 1); one ratio balances them if $d/n$ is below twice the prior (Theorem 2); it has the smallest worst-class error while both errors are monotone in the ratio (Theorem 3).
+# >
+# > **What it shows.**
+# > In simulations, and on features of CelebA and CIFAR10, corrected weights that beat the ratio of priors and downsampling.
+# >
+# > **What we could read.**
+# > The text of the NeurIPS version, without its displayed equations and figures; the formulas below are our derivation.
 
 # %% [markdown]
 # ## The effect in one picture
@@ -100,7 +123,7 @@ for ax, data in zip(axes, (fitted, new)):
     figures.score_histogram(ax, scores, data.y[0])
 
 # %% [markdown]
-# The legends hold the message: compare the two error rates on the left, then on the right.
+# Compare the two error rates in the legends, left and right.
 # A weight of four pulls the fitted scores of the rare class up *because the head bends to those very samples*.
 # New rare samples do not get that pull.
 # To be fair to them, the weight must be larger than the ratio of priors.
@@ -139,11 +162,9 @@ print("five ratios: the batched heads equal the loop")
 # There are $n$ samples and $d$ features, both large, with $\delta=d/n$.
 # $\rho$ is the weight of a rare sample over that of a common one.
 #
-# **What the paper proves.**
-# The errors of both classes follow from a few scalar equations (Theorem 1).
-# If $\delta<2\pi_+$, one ratio makes the errors equal (Theorem 2).
-# We could read the paper's text but not its displayed formulas, so the formulas below are our derivation.
-# They have the domain, the form and the limits that the text states.
+# **The equal-error ratio.**
+# If $\delta<2\pi_+$, one ratio makes the errors equal.
+# Our formula has the domain, the form and the limits that the paper's text states.
 #
 # $$
 # \tilde\rho \;=\; \frac{2\pi_- - \delta}{2\pi_+ - \delta}
@@ -167,9 +188,8 @@ print("five ratios: the batched heads equal the loop")
 #
 # </details>
 #
-# The same equations can be solved for *every* ratio (ours).
-# The paper has closed forms only for ratio 1 and for the equal-error ratio.
-# `class_errors` evaluates that closed form.
+# The same equations can be solved for *every* ratio (ours; the paper has closed forms only for ratio 1 and for the equal-error ratio).
+# `class_errors` evaluates that closed form, here at $\tilde\rho$:
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -181,9 +201,11 @@ columns = ["d/n", "ratio", "rare error", "common error"]
 print(pd.DataFrame(rows, columns=columns).to_string(index=False))
 
 # %% [markdown]
+# Both errors agree, and the ratio grows without bound towards $\delta=0.4$.
+#
 # ## Simulation on top of theory
 #
-# We draw data sets from the model, fit heads at many ratios in one batched program, and compute the exact test error of each head.
+# We draw data sets from the model, fit heads at many ratios, and compute the exact test error of each head.
 # Thirteen settings; the last one lies beyond the domain.
 
 # %%
@@ -214,6 +236,7 @@ plt.show()
 # %% [markdown]
 # Lines are theory, points are simulation with 95 % intervals; the dotted line is $\tilde\rho$.
 # On the right $\delta>2\pi_+$: the curves never meet.
+# All settings:
 
 # %% tags=["claim:ch1.scalar_equations", "claim:ch1.equal_error_ratio"]
 fits = study.agreement(list(runs.values()))
@@ -226,16 +249,15 @@ print(f"by {fits.largest_gap:.4f} at most; log ratios by {e}")
 fits.table
 
 # %% [markdown]
-# "predicted" is $\tilde\rho$, "simulated" the crossing with its bootstrap standard error, "best ratio" minimises the worst-class error.
-# The last four columns are that error in theory: at ratio 1, at the ratio of priors, at $\tilde\rho$ and at the best ratio.
+# "predicted" is $\tilde\rho$, "simulated" the crossing with its bootstrap standard error, "best ratio" minimises the worst-class error; the last four columns are that error in theory.
 # Near $\delta=2\pi_+$ the two curves are almost parallel, so a crossing is hard to locate there.
 
 # %% [markdown]
 # ### What the ratio buys, and where the theorem stops
 #
-# Now the claims about the *worst-class error*.
 # "Strongly better than the priors" depends on how far apart the classes are.
-# Far apart, the equal-error ratio is not even the best one: the paper proves optimality only while both errors are monotone in the ratio.
+# Far apart, the equal-error ratio does not even have the smallest worst-class error.
+# The map is for one rare sample in five.
 
 # %% tags=["claim:ch1.beyond_the_domain", "claim:ch1.beats_priors", "claim:ch1.unweighted_wins", "claim:ch1.condition_fails", "claim:ch1.minimises_worst_error"]
 for snr in (1.0, 2.0):
@@ -265,7 +287,6 @@ figures.region_map(ax, prior=0.2)
 plt.show()
 
 # %% [markdown]
-# The map is for one rare sample in five.
 # A practitioner who knows only $\pi_+$ and $\delta$ cannot tell the three regions left of $d/n=0.4$ apart: $s$ matters for what is *best*, though not for what is *equal*.
 
 # %% tags=["remove-input", "story"]
@@ -297,21 +318,18 @@ moved = weighting.shifted_error(0.2, 0.2, 1.0)
 print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 
 # %% [markdown]
-# The star is the subject of the next section.
+# The star, a moved threshold, is the subject of the next section.
 
 # %% [markdown]
 # ## Two rivals, and another loss
 #
 # **Downsampling** drops common samples until the classes are balanced.
 # By the paper's Corollary 3 it acts like a balanced problem with $2\pi_+n$ samples; by our closed form, weighting acts like one with $4\pi_+\pi_-n$.
-# But who downsamples once? Averaging several heads, each with another subset, is as easy.
+# But averaging several heads, each with another subset, is as easy.
 #
 # **Moving the threshold** rests on a fact of the closed form: the direction of the head is best at ratio 1.
 # The useful effect of weighting is to move the intercept; as a side effect the direction gets slightly worse.
-# So fit without weights, then move the threshold until both classes clear it equally.
-# The scores for that must be *leave-one-out* scores; scores of fitted samples are the wrong ones, as the first picture showed.
-#
-# **Another loss.** The formula is for the square loss. Networks are mostly trained with cross-entropy.
+# So fit without weights, then move the threshold until both classes clear it equally, by *leave-one-out* scores: those of fitted samples are wrong, as the first picture showed.
 
 # %% tags=["claim:ch1.beats_downsampling", "claim:ch1.averaged_downsamples", "claim:ch1.threshold_shift"]
 rivals, down = {}, {}
@@ -341,9 +359,11 @@ plt.show()
 
 # %% [markdown]
 # Bands are 95 % intervals over data sets.
-# The paper's "weighting beats downsampling" is about the left end of the blue curve.
-# At its right end hardly anything is left of the gap.
-# The moved threshold is better still; in the model's closed form no ratio of weights can beat it, because the unweighted direction is the best one.
+# The paper's "weighting beats downsampling" is about the left end of the blue curve; at its right end hardly anything is left of the gap.
+# The moved threshold is better still; in the closed form no ratio of weights can beat it.
+#
+# **Another loss.**
+# The formula is for the square loss; networks are mostly trained with cross-entropy.
 
 # %% tags=["claim:ch1.logistic"]
 g = torch.Generator(P.device).manual_seed(profiles.reseeded(4))
@@ -358,15 +378,13 @@ print(f"square loss, formula: {square:.2f}")
 print(f"logistic loss, simulated: {np.exp(logistic.mean):.2f}")
 
 # %% [markdown]
-# Cross-entropy needs a larger ratio than the formula says.
-# A head that is refitted with cross-entropy and weighted by the formula is still under-weighted.
+# Cross-entropy needs a larger ratio: a head that is weighted by the formula is still under-weighted.
 
 # %% [markdown]
 # ### More than two classes
 #
 # With $K$ classes the same argument gives weights $\omega_k\propto 1/(K\pi_k-\delta)$ (ours; for $K=2$ it is $\tilde\rho$).
-# Here is a test with Gaussian classes whose means form a simplex.
-# The heads are `WeightedHead`, the estimator that you will use on Monday, with 60 features and 200 samples.
+# A test with Gaussian classes whose means form a simplex (60 features, 200 samples), and with `WeightedHead`, the estimator that you will use on Monday: worst-class accuracy before and after.
 
 # %% tags=["claim:ch1.multiclass"]
 sets = P.pick(smoke=2, laptop=60, full=400)
@@ -383,7 +401,7 @@ for k in (3, 4, 5):
 #
 # On real features, "$d$" is not the length of the vector.
 # The paper counts principal components: the fewest that hold 99 % of the variance.
-# Such a count knows the features but not the ridge.
+# Such a count knows nothing of the ridge.
 #
 # The derivation above goes through with a ridge $n\lambda\lVert\theta\rVert^2$ if $d$ is replaced by the **effective degrees of freedom** of the weighted head (ours):
 #
@@ -394,8 +412,8 @@ for k in (3, 4, 5):
 # $$
 #
 # $H_w$ is the weighted, centred Gram matrix, so df depends on $\rho$ and the two are iterated.
-# The rule also works when there are more features than samples.
-# We score five rules against the ratio that really equalises the errors.
+# The rule also works with more features than samples.
+# Against the ratio that really equalises the errors:
 
 # %% tags=["claim:ch1.effective_dof"]
 worlds = [  # features, samples, ridge, decay of the spectrum
@@ -421,16 +439,16 @@ plt.show()
 
 # %% [markdown]
 # Grey bars are 95 % intervals of the simulated crossing; a missing marker means that the rule is not defined.
-# The table above says how far each rule is off on average, and in how many of the six worlds it is defined.
-# The participation ratio is right in two rows, the other counts in none; the effective degrees of freedom follow the ridge.
+# The table says how far each rule is off on average, and in how many of the six worlds it is defined.
+# The participation ratio, another count of the spectrum, is right in two rows, the other counts in none; the effective degrees of freedom follow the ridge.
 
 # %% [markdown]
 # ## Real images
 #
 # Three pairs from Fashion-MNIST, the first of each pair rare: shirt and T-shirt, pullover and coat, dress and trouser.
 # Five small networks per pair are trained on unbalanced data and then frozen.
-# From images that a network has never seen we draw samples of 180 or 400, one in five rare, and refit the head under every rule (at 400 without downsampling): 30 samples for each network.
-# The network is the unit of repetition: intervals below are over networks.
+# From new images we draw samples of 180 or 400, one in five rare, and refit the head under every rule, 30 times for each network; intervals below are over networks.
+# The first network of each pair:
 
 # %%
 names = ["shirt", "pullover", "dress"], ["T-shirt", "coat", "trouser"]
@@ -446,7 +464,8 @@ results |= study.compare_networks(pairs, (400,), 0.01, **size)
 study.own_accuracies([networks[0] for networks in pairs.values()])
 
 # %% [markdown]
-# The table is for the first network of each pair.
+# They are good at the common class, not at shirts and pullovers.
+# How does the worse class fare against the ratio?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels, one per pair, of worst-class accuracy against the ratio of weights at 180 samples. Vertical lines mark the ratio of priors and the effective-degrees-of-freedom rule. For shirt and pullover the rule is near the peak; for dress the curve is flat and the peak lies left of the rule."}}
 shown = {rare: results[rare, 180] for rare, _ in names}
@@ -458,19 +477,20 @@ axes[0].set_ylabel("worst-class accuracy")
 plt.show()
 
 # %% [markdown]
-# The first network of each pair, samples of 180, ridge 0.01, bands of 95 % intervals over resamples.
+# The first networks, samples of 180, ridge 0.01, bands of 95 % intervals over resamples.
 # For shirts and pullovers the rule (dash-dotted) lands near the peak, to the right of the priors (dashed).
 # For dresses the curve is flat, and the rule does not find the peak.
+# The ratio that balances, and what each rule would choose:
 
 # %%
 first = study.by_ridge(pairs, results, (1e-6, 1e-1), **size)
 study.ratio_table(first)
 
 # %% [markdown]
-# "equal at" is the ratio at which both classes are equally accurate, for the first network, with its bootstrap standard error over resamples; "none" means that there is none up to 60.
-# The other columns are what each rule would choose.
+# "equal at" is the ratio at which both classes are equally accurate, with its bootstrap standard error; "none" means none up to 60.
 # Without a ridge the effective degrees of freedom equal the number of live features; with one they come down, as the equalising ratio does for shirts and pullovers.
 # The spectral counts hardly leave the ratio of priors.
+# What each rule gains over the priors:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in worst-class accuracy over the ratio of priors for six rules and three pairs. For shirt and pullover every rule but the ambient dimension gains; for dress all gains are close to zero or negative."}}
 rules = ["ambient d", "PCA 99 %", "effective dof"]
@@ -478,6 +498,10 @@ rules += ["one downsample", "32 downsamples", "threshold shift"]
 fig, ax = plt.subplots(figsize=(7.2, 4))
 figures.gains(ax, shown, rules).legend()
 plt.show()
+
+# %% [markdown]
+# The rivals gain at least as much as the weights.
+# The claims, and what each class gains and pays:
 
 # %% tags=["claim:ch1.smaller_n_larger_ratio", "claim:ch1.pca_beats_priors", "claim:ch1.beats_downsampling_images", "claim:ch1.effective_dof_images", "claim:ch1.averaged_downsamples_images", "claim:ch1.threshold_shift_images"]
 dof = "effective dof"
@@ -499,15 +523,24 @@ study.price_table(shown, paid)
 
 # %% [markdown]
 # Bars in the figure are 95 % intervals over networks, at $n=180$ and ridge 0.01.
-# The table is the price on images: what the rare class gains, the common class loses, and the average falls with it.
-# All numbers share one test set of 500 images per class (at the laptop profile), so they say nothing about another test set.
+# The rare class gains, the common class loses, and so does the average.
+# All share one test set, and say nothing about another.
 
 # %% [markdown]
 # ### A real backbone: more features than samples
 #
 # On Monday your features come from a large network that has never seen your classes.
-# Here it is EfficientNet-Lite0 with ImageNet weights, frozen, and the images of Fashion-MNIST enlarged to 96 pixels: 1,280 features for 90 to 400 samples, the regime of the paper's experiments.
-# This was recorded: 30 samples for each row, from 1,500 images of a class; each rule's ridge was chosen on 500 others, and 1,000 new ones are the test.
+# Here a frozen EfficientNet-Lite0 with ImageNet weights, on enlarged images: 1,280 features for 90 to 400 samples, the regime of the paper's experiments.
+# This was recorded: 30 samples for each row; each rule's ridge was chosen on validation images.
+#
+# <details><summary>How it was recorded</summary>
+#
+# The images of Fashion-MNIST were enlarged to 96 pixels.
+# Samples are drawn from 1,500 images of a class; each rule's ridge was chosen on 500 others, and 1,000 new ones are the test.
+#
+# </details>
+#
+# The table has the ratio that balances by ridge, and errors of the worse class in per cent; a rule without a ratio has a dash.
 
 # %% tags=["claim:ch1.backbone_pca_exists", "claim:ch1.backbone_priors", "claim:ch1.backbone_downsampling", "claim:ch1.backbone_shift"]
 rows = reports.recorded("fashion")["rows"]
@@ -519,9 +552,8 @@ figures.wide_sweeps(axes, rows)
 plt.show()
 
 # %% [markdown]
-# The table gives errors of the worse class in per cent; a rule without a ratio has a dash.
-# Where the 99 % dimension exceeds twice the number of rare samples, the paper's rule has none; the head's own degrees of freedom take its place.
-# The figure is for 180 samples, one in five rare: with a small ridge the head nearly interpolates and the weights do nothing, and only a strong ridge brings the balancing ratio back to the priors.
+# Where the 99 % dimension exceeds twice the number of rare samples, the paper's rule has no ratio; the head's own degrees of freedom take its place.
+# In the figure (180 samples, one in five rare) the head nearly interpolates with a small ridge and the weights do nothing; only a strong ridge brings the balancing ratio back to the priors.
 # The moved threshold does not need such a ridge.
 # Samples share one backbone and one test set: the intervals say nothing about another.
 
@@ -532,16 +564,23 @@ reports.live_backbone(P.pick(smoke=2, laptop=10, full=30))
 # ### Can the dimension be learned?
 #
 # The paper asks for a better count than PCA's.
-# The theory says what mean scores a head has on new data; leave-one-out scores estimate them, and the equation can be solved for $\delta$ (ours): one number learned from ten ratios and 20 samples together.
+# The theory says what mean scores a head has on new data; leave-one-out scores estimate them, and the equation can be solved for $\delta$ (ours).
 # A second rule also uses the spread of those scores.
-# Both were recorded on 27 networks: three pairs, three widths of the feature layer, three seeds, 180 samples, ridge 0.01.
+#
+# <details><summary>How it was recorded</summary>
+#
+# One number is learned from ten ratios and 20 samples together.
+# The networks are of three pairs, three widths of the feature layer and three seeds; 180 samples, ridge 0.01.
+#
+# </details>
+#
+# Recorded on 27 networks, the mean |log| of a rule's ratio over the one that balances, by width of the feature layer; smaller is better:
 
 # %% tags=["claim:ch1.learned_dimension"]
 counted = reports.recorded("dimension")["rows"]
 ledger.enter(*reports.on_dimensions(counted))
 
 # %% [markdown]
-# Numbers under the rules are the mean |log| of a rule's ratio over the one that balances, by width; smaller is better.
 # "balances at" is the median of that ratio: it grows with the width, while the counts of the spectrum hardly move.
 # What is learned from mean scores comes to what the degrees of freedom say, as the theory has it.
 
@@ -550,8 +589,8 @@ ledger.enter(*reports.on_dimensions(counted))
 #
 # **Dresses and trousers** need a smaller ratio than the rule says.
 # The theory assumes that both classes spread alike and have Gaussian scores, and real minorities spread otherwise ([LaBonte et al., 2024](../references.md) find it in groups).
-# Two changes to the features tell which assumption fails, over twice as many networks as above.
-# Stretching the rare class until its scores spread like the common ones mends the first; drawing Gaussian features with the means and covariances of both classes mends the second and leaves the spreads unequal.
+# We mend one assumption at a time: stretch the rare class until its scores spread like the common ones, or draw Gaussian features with the means and covariances of both classes.
+# Zero in the table would be the rule's own ratio; "spread" is that of the rare class's scores over that of the common one's.
 
 # %% tags=["claim:ch1.equal_spread", "claim:ch1.gaussian_shape"]
 g = torch.Generator().manual_seed(profiles.reseeded(7))
@@ -561,17 +600,19 @@ tests = weighting.shape_tests(pairs["dress"] + more["dress"], **size)
 ledger.enter(weighting.shape_claims(tests), tests.round(2))
 
 # %% [markdown]
-# Zero would be the rule's own ratio; "spread" is that of the rare class's scores over that of the common one's.
 # If the variance of the minority were the cause, the column of equal spread would be near zero; if it were the shape of the scores, that of the Gaussians would.
 #
-# **Scale matters.**
+# <details><summary>Scale matters</summary>
+#
 # The ridge is relative to the variance of the features.
 # On features that were not standardised the same number means another head, another df, and another ratio.
+#
+# </details>
 #
 # **The solver decides what a weight does.**
 # With more features than samples and no ridge the least-squares head fits every sample exactly, and weighting an error of zero changes nothing.
 # Most of the paper's experiments on images are of this kind and still show an effect of the weights.
-# So we stop a gradient method (AdamW, every sample in every step) on its way: 20 samples, 64 features.
+# So we stop a gradient method (AdamW) on its way: 20 samples, 64 features.
 
 # %% tags=["claim:ch1.solver_ratio"]
 stopped = weighting.solver_run(pairs["shirt"], **size)
@@ -579,16 +620,19 @@ ledger.record("ch1.solver_ratio", stopped.growth(300, 30))
 stopped.table
 
 # %% [markdown]
-# "balances at" is the median over networks of the ratio at which both classes are equally accurate.
-# It grows with every step, and the closed solution has none: the accuracies at weights 1, 4 and 100 are the same.
-# An "effective dimension" of such a head belongs to the solver as much as to the data.
+# "balances at", the median over networks, grows with every step, and the closed solution has none: the accuracies at weights 1, 4 and 100 are the same.
 # A ratio from a paper holds for the number of steps that the paper took.
+#
+# <details><summary>What that says of dimensions</summary>
+#
+# An "effective dimension" of such a head belongs to the solver as much as to the data.
+#
+# </details>
 
 # %% [markdown]
 # ## At scale
 #
 # The same cells at the `full` profile: 1,000 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
-# Such a record appears in the claim box beside the laptop's; this is whether there is one.
 
 # %%
 for name in ("full", "paper"):
@@ -598,9 +642,8 @@ for name in ("full", "paper"):
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts of this run.
-# The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is half of the 95 % interval over repetitions, by Student's t.
+# The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
+# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -623,9 +666,6 @@ A moved threshold beats the equal-error ratio: {ch1.threshold_shift}.
 With a ridge, effective degrees of freedom give the right ratio: {ch1.effective_dof}.
 Logistic loss needs a larger ratio: {ch1.logistic}.
 
-**Several classes.**
-The paper's conjecture is supported in a small simulation: {ch1.multiclass}.
-
 **On images.**
 Fewer samples need a larger ratio: {ch1.smaller_n_larger_ratio}.
 The PCA rule beats the priors: {ch1.pca_beats_priors}.
@@ -633,6 +673,16 @@ The PCA rule beats one downsample: {ch1.beats_downsampling_images}.
 Effective degrees of freedom beat the PCA count (ours): {ch1.effective_dof_images}.
 Averaged downsamples beat the effective degrees of freedom (ours): {ch1.averaged_downsamples_images}.
 A moved threshold beats them too (ours): {ch1.threshold_shift_images}.
+
+**What we could not test.**
+CelebA and CIFAR10 are not part of the book.
+An earlier prototype with other features, not standardised, saw the correction lose on pullovers; here it gains.
+The size of the gain is not universal.
+
+<details><summary>Several classes, a real backbone, why a rule misses</summary>
+
+**Several classes.**
+The paper's conjecture is supported in a small simulation: {ch1.multiclass}.
 
 **On a real backbone.**
 The paper's rule has a ratio at all: {ch1.backbone_pca_exists}.
@@ -646,10 +696,7 @@ Equal spread hardly moves the ratio of dresses: {ch1.equal_spread}.
 A Gaussian shape of the same spread raises it: {ch1.gaussian_shape}.
 300 steps of a gradient method need a much larger ratio than 30: {ch1.solver_ratio}.
 
-**What we could not test.**
-CelebA and CIFAR10 are not part of the book.
-An earlier prototype with other features, not standardised, saw the correction lose on pullovers; here it gains.
-The size of the gain is not universal.
+</details>
 """,
 )
 
@@ -726,4 +773,3 @@ for rule in (1.0, "priors", "effective"):
 # [Solutions](../solutions/1_loss_weighting.ipynb) are executed with the book.
 #
 # **Next**, [chapter 2](2_dfr_sufficiency.ipynb) asks what a refitted last layer can do when a whole *group* is rare.
-# The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

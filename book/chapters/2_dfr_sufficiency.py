@@ -9,32 +9,33 @@
 # **The answer, first.**
 # It depends on two things that you can check.
 # **Where every combination of class and nuisance occurs in the held-out data, and the features already contain the object, refitting one layer goes most of the way to a network that was trained on balanced data.**
+# A *nuisance* is what the model should not look at, a *group* is such a combination, and the usual way to refit is *deep feature reweighting*, DFR: on held-out data in which all groups are equally frequent.
 # Where one combination is missing, the refitted layer keeps using the nuisance: balance among the groups that exist even *rewards* it.
 # There, moving a single threshold does about as well as far as five seeds can tell, and an edited image repairs more than either.
-# A map of where the model looks moves with the threshold alone, unless you fix its class.
+# A map of where the model looks moves with the threshold, unless you fix its class.
 #
-# The paper of this chapter asks whether last-layer retraining is *truly sufficient* (Le, Schlötterer and Seifert, 2023).
-# It tests *deep feature reweighting*, DFR (Kirichenko, Izmailov and Wilson, 2023; see [References](../references.md)).
+# The paper of this chapter asks whether DFR (Kirichenko, Izmailov and Wilson, 2023) is *truly sufficient* (Le, Schlötterer and Seifert, 2023; [References](../references.md)).
 #
-# The first run trains 70 small networks, about six minutes of one core, and keeps them; later runs take less than two.
+# The first run trains 70 small networks, six minutes of one core, and keeps them.
 
 # %% [markdown]
 # ## What you will do
 #
 # After this chapter you can
 #
-# - **run** DFR as its authors' code does, on your own features and groups;
+# - **run** DFR as its authors' code does;
 # - **measure** what a model looks at with an edit of the image, and judge a map by a number;
 # - **explain** why balancing three of four groups is not balance;
-# - **compare** DFR with a moved threshold before you believe in it;
-# - **decide** whether a pilot on one layer is worth it.
+# - **compare** DFR with a moved threshold, and decide whether a pilot is worth it.
+#
+# Before it you need:
 #
 # | you need | where to read up |
 # |---|---|
 # | logistic regression | any statistics course |
 # | what a last layer and a feature are | [How to run](../how_to_run.md) |
 # | weights and moved thresholds | [Chapter 1](1_loss_weighting.ipynb) |
-# | our symbols and words | [Notation](../notation.md), [Glossary](../glossary.md) |
+# | symbols and words | [Notation](../notation.md), [Glossary](../glossary.md) |
 
 # %% tags=["hide-input"]
 import importlib.util
@@ -75,16 +76,42 @@ print(f"profile {P.name}, computing on {P.device}")
 # ## The claims
 #
 # Each verdict is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
+#
+# <details><summary>Names in the claims</summary>
+#
+# - **Birds, skin**: two worlds of drawn images. On birds all four groups exist and the background agrees with the label in 95 % of the training images; on skin one of four groups is missing.
+# - **ERM**: ordinary training on the mean loss. **Balanced data**: the same, on images whose nuisance is independent of the class.
+# - **Worst group**: the smallest accuracy of any group. **Train-prior mean**: group accuracies, weighted as in training; **test mean**: each test image counted once.
+# - **Moved threshold**: the network's own head with another bias, chosen on validation data.
+# - **Group DRO**: trains the network with more weight on the group with the larger loss. **AFR**: refits the head with more weight on examples that the network gets wrong.
+# - **Flips**: predictions that change when the nuisance is edited; the **floor** is what a redraw of the same kind changes. **Patch effect**: the change of the score when a patch is added.
+# - **Map**: a class activation map, where in the image the evidence for a class lies.
+# - **Mixed neuron**: one that both label and nuisance move. **Zeros**: weights of the head that are exactly zero.
+# - **Pasting**: the missing group, made from images of another by an edit.
+#
+# </details>
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch2", "laptop", "full"))
 board.claim_box("ch2", "laptop", "full")
 
 # %% [markdown]
+# > **What the paper proves.**
+# > Nothing, as far as we could read: it is a study by experiments.
+# >
+# > **What it shows.**
+# > With a ResNet-50, DFR raises the worst group of Waterbirds by some twenty points.
+# > On skin lesions (ISIC), where one group is missing, malignant cases gain and benign ones pay.
+# > Maps show that the model still looks at the nuisance.
+# >
+# > **What we could read.**
+# > The abstract, the introduction and a summary page; not its tables and figures, whose numbers come from the notes of others.
+# > The procedure was read in the code of DFR's authors.
+
+# %% [markdown]
 # ## The effect in one picture
 #
-# Two features.
-# The *core* feature belongs to the object and is noisy; the *nuisance* is clean and agrees with the label in 95 % of the training samples.
+# The *core* feature belongs to the object and is noisy; the nuisance is clean and agrees with the label in 95 % of the training samples.
 # A group is a combination of label $y$ and nuisance $a$.
 
 
@@ -119,7 +146,7 @@ plt.show()
 
 # %% [markdown]
 # As trained, the head leans on the nuisance, and the rare groups suffer.
-# With four balanced groups the boundary is upright: the nuisance carries no information any more, so the head ignores it.
+# With four balanced groups the boundary is upright: the nuisance carries no information, so the head ignores it.
 # With three balanced groups one corner is empty.
 # There a sample with $a=1$ is *always* of class 0, so the nuisance is perfect evidence, and the head uses it.
 
@@ -127,7 +154,6 @@ plt.show()
 # ## The idea, as the authors' code does it
 #
 # DFR throws the trained head away and fits a new one on held-out features.
-# We read the steps in the authors' public code; two of them surprise.
 # First, *one* random split of the held-out set chooses the penalty.
 # The authors split all rows at once, and a small group can fall into one half; we split each group.
 
@@ -175,25 +201,23 @@ np.testing.assert_allclose(head.heads_.coef.mean(0), by_hand[:2])
 print(f"C = {C}: the estimator equals the loop by hand")
 
 # %% [markdown]
-# The second surprise: the penalty is chosen with another scaler than the final fits use.
+# The penalty is chosen with another scaler than the final fits use.
 # `dfr.VARIANTS` names the two published forms, which differ in the scaler and split all rows.
-# DFR *does* need a group label for each held-out sample.
-# What it saves is training, not annotation.
+# DFR *does* need a group label for each held-out sample: what it saves is training, not annotation.
 
 # %% [markdown]
 # ## Why balance works, and when it cannot
 #
 # Let $c$ be the core feature, $a\in\{0,1\}$ the nuisance and $q(y,a)$ the share of a group in the data that a head is fitted on.
-# Suppose that $c$ and $a$ are independent once the label is known.
-# Then the best score is, by Bayes' rule,
+# If $c$ and $a$ are independent once the label is known, the best score is, by Bayes' rule,
 #
 # $$
 # \log\frac{P(y=1\mid c,a)}{P(y=0\mid c,a)}
 # = \log\frac{p(c\mid y=1)}{p(c\mid y=0)} + \log\frac{q(1,a)}{q(0,a)} .
 # $$
 #
-# Only the second term knows the nuisance, and only the *counts* of the groups enter it.
-# The score moves from $a=0$ to $a=1$ by the log odds ratio
+# Only the *counts* of the groups enter the second term.
+# From $a=0$ to $a=1$ it moves the score by the log odds ratio
 #
 # $$
 # \beta = \log\frac{q(1,1)\,q(0,0)}{q(0,1)\,q(1,0)} .
@@ -204,6 +228,7 @@ print(f"C = {C}: the estimator equals the loop by hand")
 # - With $q(1,1)=0$ it is $\beta=-\infty$: the nuisance is proof of class 0, *however well the other three are balanced*.
 #
 # The last line is the second world below.
+# Do fitted heads follow $\beta$?
 
 # %% tags=["claim:ch2.log_odds"]
 corr = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
@@ -227,12 +252,23 @@ figures.log_odds(ax, corr, fitted)
 plt.show()
 
 # %% [markdown]
+# They do, at every correlation.
+#
 # ## Two worlds in which we know what the model should see
 #
 # Garments from Fashion-MNIST on drawn backgrounds; the mask of every object and of every nuisance is known.
 #
-# - **birds** stands for Waterbirds: tops ($y=0$) and trousers or dresses ($y=1$) on land ($a=0$: upright waves, greenish on average) or water ($a=1$: level waves, bluish on average). Waves are turned and tints spread so far that the background is about as hard to read as the garment: we chose both so that ordinary training ends near the worst group that is published for Waterbirds. Group counts are those that public loaders of Waterbirds state, in training half of them; 95 % of the training images agree.
+# - **birds** stands for Waterbirds: tops ($y=0$) and trousers or dresses ($y=1$) on land ($a=0$: upright waves, greenish) or water ($a=1$: level waves, bluish). Group counts are those of Waterbirds, in training half of them; 95 % of the training images agree.
 # - **skin** stands for the ISIC skin lesions: brown blobs, benign ($y=0$) or malignant ($y=1$), some with a coloured patch ($a=1$). The patch never occurs with a malignant case, neither in training nor in validation.
+#
+# <details><summary>How hard the background is to read</summary>
+#
+# Waves are turned and tints spread so far that the background of *birds* is about as hard to read as the garment: we chose both so that ordinary training ends near the worst group that is published for Waterbirds.
+# Group counts are those that public loaders of Waterbirds state.
+#
+# </details>
+#
+# Images by group and split, then examples:
 
 # %%
 full, world, drawn = P.data == "full", study.worlds(P), {}
@@ -251,9 +287,8 @@ plt.show()
 # %% [markdown]
 # Rows: birds and skin.
 # Four groups, then the fourth image drawn again with the same attribute (*redraw*) and with the other (*other a*), then its two masks.
-# Every redraw draws the colours of garment and ground anew as well; only the shape and place of the garment stay.
+# Only the shape and place of the garment stay.
 # The *redraw* is the noise floor of every edit: count only the changes above it.
-# No garment occurs in two splits.
 
 # %% [markdown]
 # ## One sweep
@@ -263,19 +298,26 @@ plt.show()
 # - as usual: *ERM*, empirical risk minimisation, the mean loss of all training images;
 # - with *group-balanced sampling*: each group equally often;
 # - with *group DRO*, which also raises the weight of the group with the larger loss (Sagawa et al., 2020);
-# - on *balanced data*, the oracle: as many images, made from the same training garments, each class equally often by repetition, on backgrounds drawn independently of the class.
+# - on *balanced data*, the oracle: as many images of the same garments, on backgrounds drawn independently of the class.
 #
-# Then they are frozen, and heads are refitted: on the first one all of them, in the birds world also on the others.
-# All networks start from shipped weights: a ten-class network trained on 10,000 other images of all ten kinds of garment, ours included.
-# Its backgrounds and patches come from the same generators as here, independent of the class.
-# So it has seen every class with every nuisance; this is a kinder start than ImageNet is for Waterbirds.
+# Then they are frozen, and heads are refitted.
+# AFR, *automatic feature reweighting* (Qiu et al., 2023), refits without group labels, with more weight on what the network gets wrong, and uses them only to choose.
+# Everything that has a knob uses the validation set for it.
+#
+# All networks start from shipped weights that have seen every kind of garment, ours included, with every nuisance: a kinder start than ImageNet is for Waterbirds.
 # In the birds world the usual and the oracle network are also trained from scratch.
 #
-# Training is the cached step of this chapter: each network is trained once for each seed, kept with a checksum, and trained again when the code that makes it changes.
-# Five seeds more of each world have the usual network alone.
+# <details><summary>Starts, caches, knobs</summary>
 #
-# Everything that has a knob uses the validation set for it: the penalty of DFR, the threshold, and step size and weight decay of group DRO (three, then two more, on a world of its own).
-# AFR, *automatic feature reweighting* (Qiu et al., 2023), refits without group labels and uses them only to choose: we follow its authors' script, with their grid and counts, and add weaker emphasis and larger steps, because our features are sixteen times fewer.
+# The start is a ten-class network trained on 10,000 other images; its backgrounds and patches come from the same generators as here, independent of the class.
+# No garment occurs in two splits.
+# The oracle has each class equally often by repetition.
+# Each network is trained once for each seed, kept with a checksum, and trained again when the code that makes it changes.
+# Five seeds more of each world have the usual network alone.
+# The knobs are the penalty of DFR, the threshold, and step size and weight decay of group DRO (three, then two more, on a world of its own).
+# For AFR we follow its authors' script, with their grid and counts, and add weaker emphasis and larger steps, because our features are sixteen times fewer.
+#
+# </details>
 
 # %%
 epochs, seeds = P.pick(smoke=(1, 2), laptop=(3, 5), full=(5, 10))
@@ -293,6 +335,8 @@ print(swept.tuned.round(3).to_string())
 
 # %% [markdown]
 # ## All groups exist: birds
+#
+# Test accuracy in percent, mean and standard error over seeds:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Heat table of accuracy by method and group in the birds world. ERM is near perfect on tops on land and less than three quarters right on dresses on land. DFR is near nine tenths in all groups, level with training on balanced data. The moved threshold, AFR, group DRO and group-balanced sampling lie between."}}
 order = ["ERM", "ERM, moved threshold", "AFR"]
@@ -303,10 +347,10 @@ figures.heat(ax, birds, order, world["birds"].groups)
 plt.show()
 
 # %% [markdown]
-# Test accuracy in percent, mean and standard error over seeds.
 # Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments.
-# The last three columns are what papers call "accuracy".
+# The last three columns are all called "accuracy".
 # By the *train-prior mean*, which weights groups as they occur in training, ERM is best of all: whoever reports only that average sees no problem.
+# As differences:
 
 # %% tags=["claim:ch2.erm_worst_group", "claim:ch2.dfr_gain", "claim:ch2.threshold_fails_on_birds", "claim:ch2.beats_group_dro", "claim:ch2.afr_close", "claim:ch2.balance_before_place"]
 contests = {
@@ -322,22 +366,28 @@ ledger.enter(*study.measured(birds, contests))
 # %% [markdown]
 # ERM is where a reader of the papers would look for it, and DFR's gain has the published size.
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
-# Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR, which knows no groups when it fits, no further.
-# In a harsher form of this world, with a clean background and closer classes, ERM's worst group falls to a few percent, and there the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
-#
-# The rows are not on one footing.
-# Group-balanced sampling and group DRO *train* on the 28 images of the smallest group and use the validation set to choose at most two numbers; DFR also *fits* on the 133 images that it holds.
-# The fairer row is *DFR, held-out as trained*, with eleven more images instead: it does better than both as well.
-# Three epochs are no verdict on long training with strong decay.
+# Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR no further.
+# In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
 #
 # What does the work, group labels or balance?
-# The validation set of Waterbirds, and ours, has balanced backgrounds within each class, and there class labels alone are enough; on data with the proportions of training they are not ([exercise 4](../solutions/2_dfr_sufficiency.ipynb)).
+# The validation set has balanced backgrounds within each class, as that of Waterbirds has, and there class labels alone are enough; with the proportions of training they are not ([exercise 4](../solutions/2_dfr_sufficiency.ipynb)).
+#
+# <details><summary>The rows are not on one footing</summary>
+#
+# Group-balanced sampling and group DRO *train* on the 28 images of the smallest group and use the validation set to choose at most two numbers; DFR also *fits* on the 133 images that it holds.
+# The fairer row is *DFR, held-out as trained*, with eleven more images instead: it does better than both as well.
+# In the harsher world ERM's worst group falls to a few percent.
+# AFR knows no groups when it fits.
+# Three epochs are no verdict on long training with strong decay.
+# AFR has the published counts, its authors' steps and more than their grid; why its distance to DFR is another than the published one is not tested.
+#
+# </details>
 
 # %% [markdown]
 # ### Treatment or cure?
 #
 # If refitting the head were only a treatment, the same head would do better on features that were themselves trained better.
-# So: every way of training with every head; the last two networks start from random weights, with five epochs instead of three.
+# So: every way of training with every head, worst-group accuracy; the last two rows start from random weights, with five epochs instead of three.
 
 # %% tags=["claim:ch2.better_representation"]
 contests = {}
@@ -348,11 +398,11 @@ print(ledger.enter(*study.measured(birds, contests)).to_string())
 study.matrix(birds, study.TRAININGS)
 
 # %% [markdown]
-# Worst-group accuracy; rows are representations.
 # Read down the last column: what the head cannot repair would show there as a rise.
-# From the pretrained start there is none: the features of ordinary training are as good as those of networks that were trained with the groups in view, and what differs is the head.
+# From the pretrained start there is none: ordinary training has features as good as those of networks trained with the groups in view.
 # Read along a row: those networks still gain from another head.
 # So here one layer is the cure, as far as five seeds can tell, *given features that contain the object*.
+# How far does it go from ERM to balanced data?
 
 # %% tags=["claim:ch2.closes_the_gap", "claim:ch2.needs_representation"]
 ways = {}
@@ -366,7 +416,6 @@ less = estimate(ways["ERM"] - ways["ERM, from scratch"])
 ledger.record("ch2.needs_representation", less)
 
 # %% [markdown]
-# The way leads from ERM to balanced data.
 # A refitted head can only use what the features hold: from scratch it starts lower and ends lower, and so does the oracle.
 
 # %% [markdown]
@@ -390,8 +439,9 @@ study.table(birds, ["ERM", "DFR", "balanced data"], numbers)
 # %% [markdown]
 # ERM changes its mind more often when the background changes its kind than when it is only drawn again.
 # After DFR hardly anything is left above the floor, and the floor itself is lower.
-# A *class activation map* shows where in the image the evidence for a class lies, here for the true one, whatever is predicted: with the predicted class a head that changes its mind changes its map.
-# Its share on the object must be compared with its own floor, "flat map": what an even map would have.
+# A *class activation map* shows where in the image the evidence for a class lies, here for the true one, whatever is predicted.
+# Its share on the object must be compared with "flat map", what an even map would have.
+# Six test images, ERM above and DFR below:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Six test images in the top row. Below, class activation maps of ERM and of DFR laid over them. Titles say whether each prediction is right or wrong; both heads are wrong on one dress on land, whose evidence lies beside it, and right on the other five. On those much of the evidence of both lies on the garment."}}
 fig, axes = plt.subplots(3, 6, figsize=(7.6, 4.3))
@@ -399,20 +449,23 @@ figures.maps(axes, birds[0], drawn["birds"].test, ["ERM", "DFR"])
 plt.show()
 
 # %% [markdown]
-# The same six images for both heads, seed 0, chosen by position and not by looks.
-# Bright is evidence for the true class.
-# The two heads look much alike; pictures alone would not tell you that one of them is better by so much.
+# Bright is evidence for the true class; the images are chosen by position (seed 0), not by looks.
+# The two heads look much alike: pictures alone do not tell which is better.
 
 # %% [markdown]
 # ### How one layer does it: cancel, not drop
 #
 # The penalty makes many weights exactly zero.
-# It is tempting to think that DFR switches background neurons off.
+# Does DFR switch background neurons off?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Share of exact zeros in the averaged head against the number of averaged heads, for both worlds, falling from one head to twenty. Thin lines are seeds."}}
 fig, ax = plt.subplots(figsize=(6.2, 3.3))
 figures.zeros(ax, {"birds": birds, "skin": skin}).legend()
 plt.show()
+
+# %% [markdown]
+# The mean of heads is less sparse than each, because a weight stays zero only if it is zero in all of them.
+# What do zeros and kept neurons say?
 
 # %% tags=["claim:ch2.many_zeros", "claim:ch2.random_zeros", "claim:ch2.mixed_neurons", "claim:ch2.cancels", "claim:ch2.carries"]
 zeros = study.measured(birds[:seeds], study.ZEROS)
@@ -429,21 +482,23 @@ numbers = ["attribute_size", "nuisance_weight"]
 study.table(birds, ["ERM", "DFR"], numbers)
 
 # %% [markdown]
-# A single head is sparse; the mean of twenty is less so, because a weight stays zero only if it is zero in all of them.
-# But zeros say little about what was learned.
-# With 2,048 features (sixteen parts of the image kept apart) and 532 samples, the numbers of a ResNet-50 on Waterbirds, an l1 head needs no more non-zero weights than samples, so three quarters are zero whatever the labels are; fitted to *permuted* labels with the same penalty it is almost as sparse.
+# Zeros say little about what was learned: fitted to *permuted* labels with the same penalty a head is almost as sparse.
 # A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations.
 # Most neurons are, also among those that DFR keeps.
 # In the birds world much of the head's weight stays on neurons that the background moves, yet the background's effect on the *sum* is almost gone.
 # DFR does not drop the background: it weighs it against itself, on average over the classes.
-# So a list of kept neurons tells you little about what the model uses.
+#
+# <details><summary>Why so many zeros</summary>
+#
+# With 2,048 features (sixteen parts of the image kept apart) and 532 samples, the numbers of a ResNet-50 on Waterbirds, an l1 head needs no more non-zero weights than samples, so three quarters are zero whatever the labels are.
+#
+# </details>
 
 # %% [markdown]
 # ## Break it: a group that does not exist
 #
 # Now the skin world.
 # No malignant case with a patch occurs in training or validation, so DFR balances three groups.
-# The theory above gives the direction.
 # *DFR, pasted group* manufactures the fourth: the malignant validation images, redrawn with a patch.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Heat table of accuracy by method and group in the skin world. All methods that see three groups leave the malignant cases with a patch far below the others, group DRO least far. DFR with a pasted group is about level with training on balanced data."}}
@@ -453,6 +508,9 @@ order += ["DFR, pasted group", "balanced data"]
 fig, ax = plt.subplots(figsize=(7.6, 3.9))
 figures.heat(ax, skin, order, world["skin"].groups)
 plt.show()
+
+# %% [markdown]
+# The group that nobody saw stays broken.
 
 # %% tags=["claim:ch2.gain_and_price", "claim:ch2.overall_falls", "claim:ch2.unseen_group", "claim:ch2.manufactured_group"]
 contests = {
@@ -473,17 +531,16 @@ found
 
 # %% [markdown]
 # The malignant cases gain and the benign pay.
-# The group that nobody saw stays broken.
-# Of the methods that see three groups, group DRO, which trains the whole network, leaves it least far behind and pays most on the mix of the training set.
+# Of the methods that see three groups, group DRO leaves the missing one least far behind and pays most on the mix of the training set.
 # A pilot cannot show it: no such image exists to test on.
 #
-# "What a patch costs" is the accuracy that malignant cases lose by having one; the accuracy of one group alone can be bought with a threshold.
+# "What a patch costs" is the accuracy that malignant cases lose by having one.
 # Pasting has a price too: the benign cases fall further, most of all those with a patch.
 #
 # ### One threshold, or one layer?
 #
 # What is reported for ISIC, malignant cases up and benign cases down, is also what a moved threshold does to any classifier on unequal classes.
-# So we put the two side by side.
+# Side by side:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy of the four skin groups for ERM, the moved threshold, DFR and DFR with a pasted group. Threshold and DFR stand at nearly the same height in all four groups; only the pasted group lifts the unseen one, shaded at the right."}}
 methods = ["ERM", "ERM, moved threshold", "DFR", "DFR, pasted group"]
@@ -491,6 +548,10 @@ fig, ax = plt.subplots(figsize=(7, 3.6))
 figures.threshold_against_dfr(ax, skin, methods, world["skin"].groups)
 ax.legend(fontsize=8.5, loc="lower left")
 plt.show()
+
+# %% [markdown]
+# Threshold and DFR are alike in all four groups.
+# And inside, with the *patch effect*: the mean change of the score when a patch is added, in standard deviations, negative towards benign.
 
 # %% tags=["claim:ch2.patch_effect_stays", "claim:ch2.one_threshold", "claim:ch2.map_misleads"]
 contests = {
@@ -505,19 +566,21 @@ numbers += ["nuisance_floor", "object_share"]
 study.table(skin, methods, numbers)
 
 # %% [markdown]
-# "Patch effect" is the mean change of the score when a patch is added, in standard deviations of the score; negative means towards benign.
-# Three-group DFR leaves it where ERM had it.
-# The moved threshold cannot change it at all, and its four groups look the same as DFR's.
+# Three-group DFR leaves the patch effect where ERM had it, and the moved threshold cannot change it at all.
 # Only the manufactured group takes most of it away.
 #
-# > **A map follows the threshold, unless you fix its class.**
-# > A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
-# > Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
-# > Then three-group DFR does not move the map off the patch, in line with the patch effect; only the pasted group does.
-# > Maps differ a lot between seeds; the claims about them rest on ten.
-# > Judge a treatment by an edit, not by the map alone.
+# **A map follows the threshold, unless you fix its class.**
+# A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
+# Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
+# Then three-group DFR does not move the map off the patch either; only the pasted group does.
+# Judge a treatment by an edit, not by the map alone.
+#
+# <details><summary>How the maps are counted</summary>
 #
 # An image without any evidence for its class has an empty map and is left out of the shares.
+# Maps differ a lot between seeds; the claims about them rest on ten.
+#
+# </details>
 
 # %% [markdown]
 # ## At scale
@@ -532,9 +595,8 @@ for name in ("full", "paper"):
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts of this run.
-# The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is half of the 95 % interval over repetitions, by Student's t.
+# The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
+# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -550,13 +612,10 @@ ERM's worst group under 95 % correlation is near the published one: {ch2.erm_wor
 **The cure, where all groups exist.**
 DFR raises the worst group strongly: {ch2.dfr_gain}. Published: 20 points.
 It goes at least nine tenths of the way to training on balanced data (ours): {ch2.closes_the_gap}.
-From scratch it goes less far (ours): {ch2.needs_representation}.
 One moved threshold does much worse there (ours): {ch2.threshold_fails_on_birds}. In the harsh form of the world, exercise 5, it does.
-The same head does better on features that were trained with the groups in view (ours): {ch2.better_representation}.
 Most flips by the background vanish (ours): {ch2.fewer_flips}.
-The validation set serves it better than data with the proportions of training (ours): {ch2.balance_before_place}.
 DFR is at least as good as group DRO with tuned step and decay: {ch2.beats_group_dro}, at this budget. Published: 1.5 points.
-AFR comes close to DFR: {ch2.afr_close}. Published: 2.5 points behind. It has the published counts, its authors' steps and more than their grid here; why the gap is another is not tested.
+AFR comes close to DFR: {ch2.afr_close}. Published: 2.5 points behind.
 
 **The limits.**
 Malignant cases gain and benign ones pay: {ch2.gain_and_price}.
@@ -566,6 +625,16 @@ The patch effect does not shrink while a group is missing (ours): {ch2.patch_eff
 The missing group stays broken (ours): {ch2.unseen_group}.
 Pasting repairs most of what a patch costs (ours): {ch2.manufactured_group}.
 One threshold does as well as DFR on the groups that exist (ours): {ch2.one_threshold}. The mean difference is small.
+
+**What we could not test.**
+Waterbirds and ISIC with a ResNet-50 are not part of the book: {ch2.waterbirds}, {ch2.isic}.
+
+<details><summary>Other features, the inside, the maps</summary>
+
+**Other features and other data.**
+From scratch DFR goes less far (ours): {ch2.needs_representation}.
+The same head does better on features that were trained with the groups in view (ours): {ch2.better_representation}.
+The validation set serves DFR better than data with the proportions of training (ours): {ch2.balance_before_place}.
 
 **The inside.**
 Many weights are zero: {ch2.many_zeros}.
@@ -578,10 +647,7 @@ In the toy data a head weighs the nuisance by the log odds ratio (ours): {ch2.lo
 With one class an image they move towards the object: {ch2.maps_move}.
 On skin less of the map lies on the patch while the patch effect stays (ours): {ch2.map_misleads}.
 
-**What we could not test.**
-Waterbirds and ISIC with a ResNet-50 are not part of the book: {ch2.waterbirds}, {ch2.isic}.
-We read the abstract, the introduction and a summary of the paper, not its tables.
-Numbers marked second-hand in the claims come from the notes of others.
+</details>
 """,
 )
 
@@ -589,7 +655,6 @@ Numbers marked second-hand in the claims come from the notes of others.
 # ## On Monday
 #
 # You have features of training and of held-out samples, a label and a group for each held-out one, the head of your network, and a few edited images.
-# For an edit, take a photograph again or paint the nuisance in or out.
 # Print what each group gains and loses, not only the worst.
 
 # %%
@@ -637,20 +702,20 @@ budget.bill(birds, drawn["birds"], price, **tries)
 
 # %% [markdown]
 # "Group labels" are people's time: each image needs its class *and* its nuisance.
-# "CPU s" is one core's time, measured now; group DRO includes the networks that chose its settings.
-# The line above the table is what monitoring costs, once, whatever the treatment; a hundred edited images are the cheaper watch.
+# "CPU s": one core's time; group DRO includes the networks that chose its settings.
+# The line above the table is what monitoring costs, once; a hundred edited images are the cheaper watch.
 #
 # A checklist for the pilot:
 #
-# 1. **Name the groups**: every class with every value of the nuisance. Count them in the held-out data. Pass them as `expected_groups`, so that a missing one is an error and not a silence.
+# 1. **Name the groups**: every class with every value of the nuisance. Count them in the held-out data, and pass them as `expected_groups`, so that a missing one is an error and not a silence.
 # 2. **Report the worst group by its full name**, *who got worse*, and both averages.
-# 3. **Move one threshold first.** If it does as well as DFR, then DFR did nothing that a threshold cannot. That does not make the nuisance harmless: in the skin world both leave the patch effect where it was. Go to step 4.
-# 4. **Edit.** Paint the nuisance in or out on a hundred images, and redraw it without changing it for the floor. Count the flips.
-# 5. **Look at maps last**, and with their floor.
-# 6. **If a group is missing**, manufacture it by the same edit or collect it. Check that the edit looks like the real nuisance; in our world it does by construction.
-# 7. **If DFR stays far from a small balanced training run**, either the held-out groups are too small (collect more and see whether the number moves) or the features lack the object. Then one layer is a treatment, not a cure; budget for representation and data.
+# 3. **Move one threshold first.** If it does as well as DFR, DFR did nothing that a threshold cannot; the nuisance may still do harm.
+# 4. **Edit.** Paint the nuisance in or out on a hundred images, or photograph them again, and redraw it unchanged for the floor. Count the flips.
+# 5. **Look at maps last**, with their floor.
+# 6. **If a group is missing**, collect it, or manufacture it by the same edit, and check that the edit looks real; here it does by construction.
+# 7. **If DFR stays far from a small balanced training run**, collect more held-out images; if that does not help, the features lack the object.
 #
-# **Do not use it** when a group is absent and cannot be edited in, when you cannot name the nuisance, or when the group that pays is the one that must not.
+# **Do not use it** when a group is absent and cannot be edited in, when you cannot name the nuisance, or when the group that pays must not.
 
 # %% [markdown]
 # ## Recap
@@ -680,15 +745,14 @@ budget.bill(birds, drawn["birds"], price, **tries)
 #
 # ### Exercises
 #
-# 1. Show that the zeros of an averaged head are the zeros common to all, and plot their share against the number of heads.
+# 1. Show that the zeros of an averaged head are the zeros common to all.
 # 2. Replace the l1 penalty by l2. Does sparsity matter for the worst group?
 # 3. Shrink the validation groups from all samples to ten. When does DFR fail?
 # 4. Permute the background labels within each class before balancing. How much of the gain remains?
-# 5. Erase the background direction from the features instead of refitting. Compare worst group and flips.
-# 6. Derive the patch's log odds with three and with four balanced groups, and check the signs on the skin world.
+# 5. Erase the background direction from the features instead of refitting.
+# 6. Derive the patch's log odds with three and four balanced groups, and check the signs.
 #
 # [Solutions](../solutions/2_dfr_sufficiency.ipynb) are executed with the book.
 #
 # **Before this** came [chapter 1](1_loss_weighting.ipynb), on rare classes and moved thresholds.
 # **Next**, [chapter 3](3_soft_ascent_descent.ipynb) asks what to do about *hard examples* when nobody has labelled the groups.
-# The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

@@ -7,29 +7,30 @@
 #
 # **The answer, first.**
 # **Gentler, yes; better on the hard cases, no.**
-# Soft ascent-descent (SoftAD) pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
-# SoftAD takes hardly more time, and the tail of the loss becomes much smaller.
+# Soft ascent-descent, *SoftAD*, pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
+# It takes hardly more time than plain training (*ERM*), and the tail of the loss, the mean of its worst tenth, becomes much smaller.
 # But on none of our three models is it certainly more accurate on the hardest images, and on the linear one it loses.
-# Almost all of the smaller tail is confidence: one temperature, fitted on a few hundred images, gives plain training nearly the same tail, and stopping early as small a mean.
-# The paper's own methods, COCE and COCE-A, also lower the loss; COCE gains accuracy on one of three models, where sharpness-aware training gains about as much.
-# They do not do it by ending in flat places: where they stop, the loss rises *faster* than around plain training.
-# And the rival that "breaks down" takes steps twice as long; with half of them most of the loss comes back.
+# Almost all of the smaller tail is confidence: one temperature gives ERM nearly the same tail, and stopping early as small a mean.
+# The paper's own methods, *COCE* and *COCE-A*, hold the mean or the tail of a batch to a level.
+# They lower the loss too; COCE gains accuracy on one model, where sharpness-aware training (*SAM*) gains about as much.
+# They do not end in flat places: where they stop, the loss rises *faster* than where ERM does.
+# And *SharpDRO*, the rival that "breaks down", takes steps twice as long; with half of them most of the accuracy comes back.
 #
-# The paper of this chapter is *Making Robust Generalizers Less Rigid* (Holland and Hamada, 2024; see [References](../references.md)); its methods are COCE and COCE-A.
+# The paper of this chapter is *Making Robust Generalizers Less Rigid* (Holland and Hamada, 2024; [References](../references.md)).
 # SoftAD comes from Holland and Nakatani (2023), here "the parent paper".
-# Of the first we read the abstracts, the start of the introduction, code and saved notebooks; of the second the text, in a copy whose constants we did not check.
 
 # %% [markdown]
 # ## What you will do
 #
 # After this chapter you can
 #
-# - **read** any robust loss as a rule that weights the examples of a batch;
+# - **read** a robust loss as a rule that weights examples;
 # - **change** three lines of a training loop to try one;
-# - **report** mean, tail and spread together with the worst severity, as paired differences;
-# - **control** for step size, calibration and tuning before you believe a gain;
-# - **choose** a level on few images, and know when to choose again;
-# - **recognise** a level that is too high, and a model that gave up.
+# - **report** mean, tail and spread together with the worst severity;
+# - **control** for step size, calibration and tuning;
+# - **choose** a level, and recognise one that is too high.
+#
+# Before it you need:
 #
 # | you need | where to read up |
 # |---|---|
@@ -78,10 +79,35 @@ print(f"profile {P.name}, computing on {P.device}")
 #
 # Each verdict is computed from what was measured.
 # The long form, with definitions and numbers, is at the [end](#what-reproduced).
+#
+# <details><summary>Names in the claims</summary>
+#
+# - **ERM**, empirical risk minimisation: plain training on the mean loss.
+# - **Loss concentration**: losses that lie close together, near a level; *poor* concentration is what the paper penalises.
+# - **COCE**: the released loss that holds the mean of a batch to a level; **COCE-A** holds its *CVaR*, the mean of the worst share.
+# - **SharpDRO** (Huang et al., 2023): trains for the worst severity at a point a short way uphill. **SAM** does the second without the first.
+# - **Flooding**: ascends as soon as the mean loss of a batch falls below a level, for all examples at once.
+# - **Severity**: how strong the noise of an image is, from 0 (clean) to 5. **Balanced** accuracy counts all severities equally.
+# - **Curvature, rise**: two measures of how sharp the place is where training ends.
+# - **One temperature**: all logits of a network, divided by one number that is fitted on validation images.
+# - **Linear, mlp, cnn**: the three models; mlp has one hidden layer, cnn is a small convolutional network.
+#
+# </details>
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch3", "laptop", "full"))
 board.claim_box("ch3", "laptop", "full")
+
+# %% [markdown]
+# > **What the paper proves.**
+# > We could not read its theorems; the authors' README names a formal link to penalties on sharpness.
+# > The parent paper shows one for two steps of flooding.
+# >
+# > **What it shows.**
+# > In saved notebooks, for a small network on noisy CIFAR-10, COCE is a little more accurate than ERM, COCE-A less, both with half of its test loss; SharpDRO is behind.
+# >
+# > **What we could read.**
+# > The abstracts of two versions, the start of the introduction, the released code and its saved notebooks; of the parent paper the text, in a copy whose constants we did not check.
 
 # %% [markdown]
 # ## Rigid and soft, in one picture
@@ -89,6 +115,7 @@ board.claim_box("ch3", "laptop", "full")
 # Two classes and a line.
 # Most points are easy and want an upright boundary; three in a hundred are hard and want another one, turned by 75 degrees.
 # How far should the line turn for three per cent?
+# *Group DRO* gives more weight to the group with the larger loss.
 
 # %%
 toys = {hard: plane.run_toy(hard, 8) for hard in (0.03, 0.15, 0.4)}
@@ -103,6 +130,10 @@ handles = axes[0].get_legend_handles_labels()
 fig.legend(*handles, ncols=4, loc="outside lower center", fontsize=8.5)
 plt.show()
 
+# %% [markdown]
+# In the figure the group methods turn furthest where hard points are few; the table has the accuracy on new points, mean over eight seeds.
+# In degrees:
+
 # %% tags=["claim:ch3.level_cliff", "claim:ch3.rigid", "claim:ch3.soft_stays"]
 toy = toys[0.03]
 turned = toy.difference("SharpDRO", "angle")
@@ -116,17 +147,16 @@ print(f"3 % hard, degrees beyond ERM: SharpDRO {turned}, SoftAD {soft}")
 print(f"SoftAD with level 0.8: accuracy {cliff}")
 
 # %% [markdown]
-# The table has the accuracy on new easy and hard points, mean over eight seeds.
-# For three hard points in a hundred the group methods turn the line, win on the hard points and lose on the easy ones; that is what *rigid* means.
+# For three hard points in a hundred the group methods win on the hard points and lose on the easy ones; that is what *rigid* means.
 # SoftAD stays near ERM: it does not lose easy points, and wins no hard ones.
-# But the row *SoftAD, level 0.8* predicts the *wrong* class for nearly every point; we return to this cliff.
+# But *SoftAD, level 0.8* predicts the *wrong* class for nearly every point; we return to this [cliff](#break-it).
 
 # %% [markdown]
 # ## Every method is a rule for weights
 #
 # Let $\ell_i$ be the loss of example $i$ in a batch of $B$.
-# Whatever the objective, one step of training uses $\sum_i w_i \nabla\ell_i$ with $w_i$ the derivative of the objective by $\ell_i$.
-# So a method is a rule that turns losses into weights:
+# Whatever the objective, a step of training uses $\sum_i w_i \nabla\ell_i$ with $w_i$ its derivative by $\ell_i$.
+# So a method is a rule for weights ("share" and $\gamma$ are settings, $\tau$ is the level):
 #
 # | method | objective | weight of example $i$ |
 # |---|---|---|
@@ -138,8 +168,8 @@ print(f"SoftAD with level 0.8: accuracy {cliff}")
 # | tilted | log of the mean of $e^{\gamma\ell_i}$ | proportional to $e^{\gamma\ell_i}$ |
 #
 # with $\rho(x)=\sqrt{1+x^2}-1$ and $\rho'(x)=x/\sqrt{1+x^2}$, which lies between $-1$ and $1$.
-# An example above the level $\tau$ descends, one below ascends, one near $\tau$ is almost ignored, and a huge loss counts at most once, as in ERM.
-# There is no inner loop of ascent steps; "ascent" is a negative weight.
+# An example above the level $\tau$ descends, one below ascends, and a huge loss counts at most once, as in ERM.
+# There is no inner loop of ascent; "ascent" is a negative weight.
 
 
 # %%
@@ -171,15 +201,21 @@ plt.show()
 #
 # ### COCE and COCE-A: the paper's own methods
 #
-# COCE and COCE-A, says the authors' README, hold a transformed loss such as CVaR to a level.
+# The authors' README says that they hold a transformed loss such as CVaR to a level.
 # The words allow three objectives:
 #
-# 1. *pointwise*: bend each example's term of the CVaR objective. We run it as "SoftAD ∘ CVaR".
-# 2. *aggregate*: bend the CVaR of the whole batch, $\rho(\mathrm{CVaR}-\tau)$. This is **COCE-A**, as released.
-# 3. *frozen*: **COCE**, as released. Its CVaR threshold starts at 0 and is never given to the optimiser, so it stays there. Cross-entropy is never negative, so nothing is cut off, and the objective is $\rho(\bar\ell/(1-q)-\tau)+\tau$ with the plain mean $\bar\ell$ and quantile $q$.
+# 1. *pointwise*: bend each example's term of the CVaR objective, here "SoftAD ∘ CVaR".
+# 2. *aggregate*: bend the CVaR of the batch, $\rho(\mathrm{CVaR}-\tau)$. This is **COCE-A**, as released.
+# 3. *frozen*: **COCE**, as released. Its CVaR threshold starts at 0 and is never given to the optimiser. So nothing is cut off, no example is emphasised, and it floods the *mean*, softly.
 #
-# The third emphasises no example at all: it floods the *mean*, softly.
-# We cannot know which code made the published figures; "COCE" in this chapter is the released class.
+# <details><summary>Why the threshold at 0 cuts nothing off</summary>
+#
+# Cross-entropy is never negative, so the objective is $\rho(\bar\ell/(1-q)-\tau)+\tau$ with the plain mean $\bar\ell$ and quantile $q$.
+# We cannot know which code made the published figures; "COCE" here is the released class.
+#
+# </details>
+#
+# As numbers:
 
 # %% tags=["claim:ch3.frozen_threshold"]
 batches = 3 * torch.rand(100, 50, generator=g, dtype=torch.float64) ** 3
@@ -198,13 +234,12 @@ print(
 print(f"mean gradient for the threshold: {push / 100:.2f}")
 
 # %% [markdown]
-# The gradient for the threshold is not zero: registered in an optimiser, it would move.
+# Registered in an optimiser, the threshold would move.
 #
 # ### What flooding has to do with sharpness
 #
 # When a step of descent takes the mean below the level, flooding's next step ascends.
-# The parent paper shows that the pair is *one* step, of size $\alpha^2$, down a finite difference of the gradient: an estimate of the slope of half its squared norm, a penalty on sharpness.
-# Ten lines check it.
+# By the parent paper the pair is *one* step, of size $\alpha^2$, down an estimate of the slope of half the gradient's squared norm, a penalty on sharpness.
 
 # %% tags=["claim:ch3.flooding_is_sharpness"]
 X = torch.randn(30, 5, generator=g, dtype=torch.float64)
@@ -228,14 +263,13 @@ ledger.record("ch3.flooding_is_sharpness", gap.item())
 print(f"two flooding steps less one on the penalty: {gap:.1e}")
 
 # %% [markdown]
-# Whether training with a level *ends* flat is another question, measured [below](#is-concentration-flatness).
+# Whether training with a level *ends* flat is measured [below](#is-concentration-flatness).
 #
 # ## Hard images, with their difficulty known
 #
 # Fashion-MNIST with additive noise of six severities.
 # How often each occurs is a *law*: with **rare**, difficult images are rare; with **uniform**, all severities are equally frequent; with **reversed**, most are difficult.
-# The test set has every image at every severity: any law is a reweighting of its losses.
-# Under the rare law about 4 of 1,000 training images have severity 5.
+# The test set has every image at every severity, so any law is a reweighting of its losses.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Six versions of one garment at 14 by 14 pixels with growing noise, and below a small table of how often each severity occurs under the three laws."}}
 pictures = corruption.draw("rare", 1, n_train=8, n_val=8, n_test=8)
@@ -244,20 +278,28 @@ figures.severities(axes, pictures.test.x[0, :, 4])
 plt.show()
 
 # %% [markdown]
+# Under the rare law about 4 of 1,000 training images have severity 5.
+#
 # ## One tensor program
 #
-# Up to thirty settings under the rare law and a few under others, three models (linear, one hidden layer, small convolutional), several seeds.
-# All members of a model are trained at once: one forward pass, one weight for every example of every member, one backward pass.
+# Up to thirty settings of three models are trained at once, over several seeds.
 # Within a seed all methods share images, noise, first weights and the order of batches, so differences to ERM are *paired*.
 #
-# SAM takes its gradient at a point uphill; SharpDRO (Huang et al., 2023) adds to the gradient of the mean a second one, at a point uphill, for a weighted mean of the severities that favours the worst.
-# In the released code the two gradients are *added*: its steps are about twice those of ERM.
-# So there are two controls: ERM with doubled steps, and SharpDRO with half ones.
+# SAM takes its gradient at a point uphill.
+# SharpDRO, as in the released code, *adds* such a gradient, of a mean that favours the worst severity, to that of the plain mean; it needs the severity of every training image.
+# So its steps are about twice those of ERM, and there are two controls: ERM with doubled steps, and SharpDRO with half ones.
 #
-# Where nothing says "tuned", every method has one setting, taken from trial runs on the same data set (SoftAD level 0.1; flooding and the compositions 0.4; CVaR share one half; chi-square radius 1; tilt 0.3; SAM reach 0.2, SharpDRO 0.05).
-# There, read a point or two as a difference between settings, not methods.
+# Where nothing says "tuned", every method has one setting; a point or two there is a difference between settings.
+#
+# <details><summary>The settings</summary>
+#
 # Flooding, SoftAD and SAM also run over five settings each, from which [validation data choose](#both-sides-tuned).
-# SharpDRO needs the severity of every training image; the others do not.
+# The single settings were taken from trial runs on the same data set: SoftAD level 0.1; flooding and the compositions 0.4; CVaR share one half; chi-square radius 1; tilt 0.3; SAM reach 0.2, SharpDRO 0.05.
+#
+# </details>
+#
+# The table has the network with a hidden layer under the rare law: ERM's numbers, then paired differences with one standard error over seeds.
+# *Spread* is the standard deviation of test losses.
 
 # %%
 n_train, n_test, epochs = P.pick(
@@ -290,10 +332,8 @@ dashboard += ["loss_mean", "loss_cvar", "loss_sd"]
 study.dashboard_table(rare["mlp"], dashboard, study.LABELS)
 
 # %% [markdown]
-# The network with a hidden layer under the rare law: ERM's numbers, then paired differences with one standard error over seeds.
-# *Tail loss* is the mean of the worst tenth of test losses, *spread* their standard deviation.
 # Never read one column alone: a small spread can also mean that a model predicts the same for everything.
-# On this model the family gains most accuracy; the next figure has all three.
+# On this model the family gains most accuracy; the figure has all three, with 95 % intervals, here and below.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
@@ -306,13 +346,12 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Bars are 95 % intervals, here and below.
 # Left of zero is worse in the left panel and better in the right one.
 #
 # ## Does the rigid method break down?
 #
-# By the second version's abstract it works with over-parameterised networks, and breaks down under simpler models, where the *difficulty gap* between easy and hard points is more extreme; by the first version's, it works where the most difficult points are the least common.
-# So: simple models, a law under which hard images are not rare, networks of growing width, and the controls.
+# By one version's abstract, methods like SharpDRO break down under simpler models, where the *difficulty gap* between easy and hard points is more extreme; by the other's, they work where the most difficult points are the least common.
+# So: simple models, first under the rare law, then with all severities equally frequent:
 
 # %% tags=["claim:ch3.sharpdro_breaks", "claim:ch3.sharpdro_mlp", "claim:ch3.step_size", "claim:ch3.double_step"]
 simple = {name: rare[name] for name in ("linear", "cnn")}
@@ -326,9 +365,8 @@ found
 ledger.enter(*study.measured(common, contests.COMMON))
 
 # %% [markdown]
-# The first table is of the rare law; in the second all severities are equally frequent.
-# Doubled steps alone hurt ERM about as much, and half steps give SharpDRO most of the loss back: what looks like rigidity is, on these models, largely step size.
-# In the plane the group weights do turn the line, with half steps too (solution 4).
+# Doubled steps alone hurt ERM about as much, and half steps give SharpDRO most of its accuracy back: what looks like rigidity is largely step size here.
+# In the plane the group weights do turn the line, with half steps too ([solution 4](../solutions/3_soft_ascent_descent.ipynb)).
 #
 # Now networks of growing width, with two gaps of ERM: in accuracy, clean test images less those of severity 5; in training loss, severities 3 to 5 less clean.
 
@@ -343,7 +381,9 @@ ledger.enter(
 # %% [markdown]
 # The narrow network has the wider gap in accuracy, and in average accuracy SharpDRO harms it more; neither is certain.
 # At the worst severity, and with half steps, the narrow one is not harmed at all.
-# In *training* loss there is hardly a gap: the few severe images are learned by heart like clean ones.
+# In *training* loss there is hardly a gap: severe images are learned by heart like clean ones.
+#
+# Who gains at which severity?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels, one per model, of accuracy less ERM's against severity. SharpDRO falls with severity on the linear and convolutional model; COCE rises with severity on the middle panel."}}
 fig, axes = plt.subplots(1, 3, sharey=True, figsize=(7.6, 3.3))
@@ -356,14 +396,20 @@ fig.legend(*handles, ncols=4, loc="outside lower center", fontsize=8.5)
 plt.show()
 
 # %% [markdown]
+# SharpDRO loses most where it should win.
+#
 # ## Is concentration flatness?
 #
-# The paper sets loss concentration against sharpness, so we measure sharpness.
-# Two measures of the mean training loss where training ends: its *largest curvature*, the largest eigenvalue of its Hessian, by Lanczos iteration; and SAM's *rise*, how much it grows over a step of length 0.2 up its slope.
+# The paper sets loss concentration against sharpness, so we measure sharpness where training ends.
+# The *largest curvature* is the largest eigenvalue of the Hessian of the mean training loss; SAM's *rise* is how much that loss grows over a step of length 0.2 up its slope.
+# As differences of logs:
 
 # %% tags=["claim:ch3.sam_flatter", "claim:ch3.flooding_flatter", "claim:ch3.softad_flatter", "claim:ch3.coce_flatter", "claim:ch3.coce_a_flatter", "claim:ch3.softad_rise", "claim:ch3.coce_rise"]
 found = study.measured(rare, contests.SHARPNESS, log=contests.LOGS)
 ledger.enter(*found)
+
+# %% [markdown]
+# The same for more methods; left of zero is flatter.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of log differences to ERM for six methods and three models. Largest curvature: SAM and SharpDRO lie left of zero on all models, flooding on two, SoftAD right of zero, COCE and COCE-A around zero. Rise up the slope: all methods with a level lie far to the right on every model; SAM and SharpDRO to the right on two."}}
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.6, 3.6))
@@ -373,17 +419,22 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Left of zero is flatter.
 # SAM and SharpDRO, which look for flat places, end with a smaller curvature on every model, and flooding on the two networks.
-# SoftAD ends with a *larger* one, and around it and COCE the loss rises several times as much as around ERM.
-# The likely cause, untested: a level stops the descent where the training loss still has a slope, while ERM goes on until there is almost none.
-# The rise is mostly that slope: on two models even SAM's is above ERM's.
-# So the identity above is about two steps, not about where training ends; what concentration gives is not flatness.
+# SoftAD ends with a *larger* one, and around it and COCE the loss rises several times as much as around ERM: the identity above is about two steps, not about where training ends.
+# The likely cause, untested: a level stops the descent where the training loss still has a slope, and the rise is mostly that slope.
 # Both measures depend on scale: confident networks that fit their images look flat.
+#
+# <details><summary>More on the rise</summary>
+#
+# It is mostly the slope that is left: on two models even SAM's is above ERM's.
+# What concentration gives is not flatness.
+#
+# </details>
 #
 # ## Does concentration help?
 #
 # The saved notebooks report a mean test loss of 1.77 for COCE and 1.55 for COCE-A against 3.28 for ERM.
+# Ours, as differences of logs, and accuracies:
 
 # %% tags=["claim:ch3.tail_loss", "claim:ch3.spread", "claim:ch3.calibration", "claim:ch3.calibrated_rest", "claim:ch3.coce_loss", "claim:ch3.coce_a_loss", "claim:ch3.coce_loss_severe", "claim:ch3.coce_a_loss_severe", "claim:ch3.concentration_beats_sharpdro", "claim:ch3.concentration_beats_erm", "claim:ch3.softad_helps"]
 print("differences of logs: -0.1 is 10 % less, -0.6 is 45 %")
@@ -391,8 +442,8 @@ found = study.measured(rare, contests.CONCENTRATION, log=contests.LOGS)
 ledger.enter(*found)
 
 # %% [markdown]
-# The mean, the tail and the spread of the losses fall on all three models, the mean only a little on the linear one.
-# *Tail, calibrated* is the tail after one temperature per network, fitted on 500 validation images with the law of training; under another law we did not test it.
+# Mean, tail and spread fall on all three models, the mean only a little on the linear one.
+# *Calibrated* is after one temperature per network, fitted on 500 validation images with the law of training; under another law we did not test it.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Tail loss of nine methods for the network with a hidden layer. As trained they range widely; after one temperature per network all lie close together."}}
 shown = ["ERM", *shown]
@@ -401,10 +452,9 @@ figures.calibration(ax, rare["mlp"], shown).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# > **Most of the tail is confidence.**
-# > As trained, the tails differ by a factor of about two; after one temperature, by about a tenth.
-# > A smaller tail of the loss is not yet a better model: it is a model that shouts less.
-# > If overconfidence is your problem, one temperature is the cheapest cure.
+# **Most of the tail is confidence.**
+# As trained, the tails differ by a factor of about two; after one temperature, by about a tenth.
+# A smaller tail is not yet a better model: it is a model that shouts less.
 
 # %% [markdown]
 # ### Both sides tuned
@@ -412,6 +462,7 @@ plt.show()
 # The parent paper compares SoftAD with flooding and SAM, each tuned on validation accuracy.
 # But its grid for flooding ends at level 0.1 and that for SoftAD at 0.75.
 # Here both have the same five levels, SAM as many reaches, and each seed's validation images choose: by accuracy, as there, or by loss.
+# Contests, choices and levels:
 
 # %% tags=["claim:ch3.soft_accuracy_flooding", "claim:ch3.soft_accuracy_sam", "claim:ch3.soft_norm_flooding", "claim:ch3.soft_norm_sam", "claim:ch3.soft_gap_flooding", "claim:ch3.soft_loss_flooding"]
 found = study.measured(rare, contests.TUNED, log=contests.LOGS)
@@ -428,15 +479,13 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Tuned for accuracy, the two are about as accurate as each other, and SoftAD ends with the smaller norm, test loss and gap between test and training loss.
-# Tuned for the loss, flooding takes larger levels, and most of its disadvantage in loss is gone.
-# The last row of each criterion is flooding with the paper's shorter grid: it loses nothing in accuracy, and much in loss.
-# So the advantage in loss is partly one of criterion and grid; the smaller norm is not.
+# Tuned for accuracy, both are about as accurate, and SoftAD ends with the smaller norm, test loss and gap between test and training loss.
+# Tuned for the loss, flooding takes larger levels, and most of its disadvantage in loss is gone; with the paper's shorter grid ("to 0.1") it is not.
+# So that advantage is partly one of criterion and grid; the smaller norm is not.
 #
 # ### The price in time
 #
-# A weight rule is a few operations per example.
-# SAM and SharpDRO need a second forward and backward pass.
+# A weight rule is a few operations per example; SAM and SharpDRO need a second forward and backward pass.
 
 # %% tags=["claim:ch3.no_extra_cost"]
 rivals = ("ERM", "SoftAD", "CVaR", "SAM", "SharpDRO")
@@ -449,7 +498,8 @@ for label, e in costs.items():
 # ### Compositions
 #
 # The abstract calls the idea easy to compose with CVaR and DRO, and it is: one more weight rule each.
-# Whether it *helps* is another question.
+# Does it *help*?
+# First under the rare law, then trained on *clean* images and tested at all severities:
 
 # %% tags=["claim:ch3.composes_cvar", "claim:ch3.composes_dro", "claim:ch3.aggregate", "claim:ch3.tail_not_needed"]
 ledger.enter(*study.measured(rare, contests.COMPOSED))
@@ -459,20 +509,23 @@ ledger.enter(*study.measured(clean, contests.CLEAN))
 
 # %% [markdown]
 # Pointwise compositions lose accuracy at the worst severity.
-# CVaR alone loses too, and they weight the kept examples up to twice; we did not separate these causes.
+# COCE-A helps on the network with a hidden layer; COCE, which emphasises no tail, is not worse, so the emphasis is not needed for the gain.
+#
+# <details><summary>What these comparisons do not separate</summary>
+#
+# CVaR alone loses too, and the pointwise compositions weight the kept examples up to twice.
 # The composition with DRO takes its square root example by example, as the released code does, so without $\rho$ it is not chi-square DRO.
+# COCE and COCE-A differ in more than the emphasis: COCE takes steps up to twice as long, and its level for the mean is 0.2.
+# Training on clean images follows some data sets of the released code, for which we have seen no result.
 #
-# COCE-A helps on the network with a hidden layer; COCE has no tail emphasis and is not worse, so the emphasis is not needed for the gain.
-# They differ in more: COCE takes steps up to twice as long, and its level for the mean is 0.2.
-#
-# The last table: trained on *clean* images, tested at all severities, as with some data sets of the released code.
+# </details>
 
 # %% [markdown]
 # ## Break it
 #
 # **The cliff.**
 # A network that knows nothing has the loss $\ln k$ for $k$ classes.
-# If the level is above that, most examples lie *below* the level and ascend: the network is trained to be wrong.
+# With a level above that, most examples ascend: the network is trained to be wrong.
 # In the plane $\ln 2\approx0.69$, and the level 0.8 gave the wrong class almost everywhere.
 
 # %% tags=["nbval-check-output"]
@@ -488,7 +541,6 @@ for warning in caught:
 # %% [markdown]
 # **A level that sets itself.**
 # To tune nothing, take the lower quartile of each batch's losses as its level (ours).
-# Then a quarter of the examples always ascend.
 
 # %% tags=["claim:ch3.automatic_level"]
 for model, result in rare.items():
@@ -496,12 +548,18 @@ for model, result in rare.items():
 ledger.enter(*study.measured(rare, contests.AUTOMATIC))
 
 # %% [markdown]
-# It costs about a point on the linear model, nothing certain on the middle one, and fails on the convolutional networks: many "gave up", with about the mean loss of a constant prediction and almost no spread.
-# The likely cause, untested: while all losses are alike, at the start, a quarter of ascent holds the network there.
+# It costs about a point on the linear model, nothing certain on the middle one, and fails on the convolutional networks: many "gave up", with the loss of a constant prediction and almost no spread.
+#
+# <details><summary>A likely cause, untested</summary>
+#
+# A quarter of the examples always ascend.
+# While all losses are alike, at the start, that holds the network there.
+#
+# </details>
 #
 # **A level chosen in a pilot.**
 # A pilot has few labelled images and short runs.
-# *Regret* is what the chosen level costs in mean test loss, as a log, against the best of the grid in hindsight; "no level" is a candidate.
+# *Regret* is what the chosen level costs in log mean test loss, against the best in hindsight; "no level" is a candidate.
 
 # %% tags=["claim:ch3.level_small", "claim:ch3.level_short", "claim:ch3.early_stop"]
 whole, quarter = rare["mlp"], replace(own, epochs=-(-epochs // 4))
@@ -515,15 +573,13 @@ print(f"ERM, a quarter as long, less SoftAD, log of mean loss: {e}")
 levels.pilot_table(whole, short)
 
 # %% [markdown]
-# Few images do, if not too few: the regret is small from about a hundred on; fifty can be misled.
-# Short runs do not: after a quarter of the epochs nothing is overfitted yet, so "no level" wins, which is right for short runs only.
-# Choose the level in runs of full length.
-# And compare with plain training that stops early, the cheapest rival of all: here its test loss is no larger than SoftAD's.
+# Few images do: in whole runs the regret is small.
+# Short runs do not: after a quarter of the epochs nothing is overfitted yet, so "no level" wins.
+# And the cheapest rival of all, plain training that stops early, has no larger test loss than SoftAD here.
 #
 # **Drift.**
 # Difficult images become common after training.
-# Left, the spread of the losses, a possible alarm.
-# Right, three answers: keep the level; choose again among the old models on new labelled images; retrain under the new law.
+# Left, the spread of the losses as an alarm; right, three answers: keep the level, choose again among the old models on new labels, retrain.
 
 # %% tags=["claim:ch3.level_drift", "claim:ch3.retrain"]
 after = {
@@ -552,8 +608,7 @@ plt.show()
 # %% [markdown]
 # The spread is a poor alarm: it hardly moves, while the mean loss rises steeply.
 # Watch the mean; it needs labels.
-# To choose the level again among the old models gains nothing.
-# Retraining helps, but only when the law has moved far: half of the way brings no certain gain.
+# Choosing the level again gains nothing; retraining helps, but only when the law has moved far.
 #
 # ## At scale
 #
@@ -567,9 +622,9 @@ table = reports.lenet_table(rows, shown)
 ledger.enter(reports.lenet_contests(rows), table)
 
 # %% [markdown]
-# ERM fits it almost entirely, and its test loss is the largest.
-# COCE and COCE-A cut that by a third to a half, in ratio close to the saved notebooks; in accuracy they gain nothing.
-# Here SharpDRO breaks down even in average accuracy, and with half steps not at all; three seeds leave it open at the worst severity.
+# ERM fits it almost entirely, with the largest test loss.
+# COCE and COCE-A cut that by a third to a half, about as in the saved notebooks, and gain nothing in accuracy.
+# SharpDRO breaks down even in average accuracy, and with half steps not at all; three seeds leave it open at the worst severity.
 # SAM has COCE-A's loss at a much smaller curvature.
 
 # %% [markdown]
@@ -591,17 +646,22 @@ ERM with doubled steps is hurt as well (ours): {ch3.double_step}; half steps giv
 A narrow network has the wider gap between clean and severe images: {ch3.gap_simple} in accuracy, {ch3.gap_simple_train} in training loss.
 There SharpDRO does more harm than in a wide one: {ch3.harm_simple}; with half steps (ours): {ch3.harm_simple_half}.
 
-**Sharpness.**
-Two flooding steps are one on the norm of the gradient (parent paper): {ch3.flooding_is_sharpness}.
-Training ends at a smaller curvature than ERM's with SAM (ours): {ch3.sam_flatter}; flooding: {ch3.flooding_flatter}; SoftAD: {ch3.softad_flatter}; COCE: {ch3.coce_flatter}; COCE-A: {ch3.coce_a_flatter}.
-The loss rises less around SoftAD (ours): {ch3.softad_rise}; around COCE: {ch3.coce_rise}.
-
 **Concentration.**
 The mean test loss is smaller with COCE: {ch3.coce_loss}; with COCE-A: {ch3.coce_a_loss}; at severity 5 (ours): {ch3.coce_loss_severe} and {ch3.coce_a_loss_severe}.
 With SoftAD the tail is smaller (ours): {ch3.tail_loss}; so is the spread: {ch3.spread}.
 One temperature on ERM gives almost all of that tail (ours): {ch3.calibration}; COCE keeps a smaller one even then: {ch3.calibrated_rest}.
 In accuracy, COCE beats SharpDRO: {ch3.concentration_beats_sharpdro}; it beats ERM: {ch3.concentration_beats_erm}; SoftAD beats ERM at the worst severity (ours): {ch3.softad_helps}.
 Trained on clean images (ours), COCE beats ERM: {ch3.clean_coce}; COCE-A: {ch3.clean_coce_a}.
+
+**What we could not test.**
+A wide network on CIFAR and the paper's own data are not part of the book: {ch3.wide_networks}, {ch3.cifar}.
+
+<details><summary>Sharpness, both sides tuned, compositions, limits, a LeNet</summary>
+
+**Sharpness.**
+Two flooding steps are one on the norm of the gradient (parent paper): {ch3.flooding_is_sharpness}.
+Training ends at a smaller curvature than ERM's with SAM (ours): {ch3.sam_flatter}; flooding: {ch3.flooding_flatter}; SoftAD: {ch3.softad_flatter}; COCE: {ch3.coce_flatter}; COCE-A: {ch3.coce_a_flatter}.
+The loss rises less around SoftAD (ours): {ch3.softad_rise}; around COCE: {ch3.coce_rise}.
 
 **The parent paper's comparisons, both sides tuned.**
 SoftAD is as accurate as flooding: {ch3.soft_accuracy_flooding}; as SAM: {ch3.soft_accuracy_sam}.
@@ -625,8 +685,7 @@ ERM fits it: {ch3.lenet_fits}.
 The mean test loss is smaller with COCE: {ch3.lenet_coce_loss}; with COCE-A: {ch3.lenet_coce_a_loss}; balanced accuracy is higher: {ch3.lenet_coce}, {ch3.lenet_coce_a}.
 SharpDRO loses at the worst severity: {ch3.lenet_sharpdro}; with half steps it does not (ours): {ch3.lenet_half}.
 
-**What we could not test.**
-A wide network on CIFAR and the paper's own data are not part of the book: {ch3.wide_networks}, {ch3.cifar}.
+</details>
 """,
 )
 
@@ -664,29 +723,28 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 # %% [markdown]
 # A checklist for the pilot:
 #
-# 1. **First fit one temperature** on validation data for the model you have. If that settles the tail, stop.
-# 2. **Run controls with the method**: plain training with the same step length, and with more or less weight decay.
-# 3. **Choose the level** on validation data, well below $\ln k$, "no level" among the candidates, in runs of full length; a hundred labelled images do.
+# 1. **First fit one temperature** for the model you have. If that settles the tail, stop.
+# 2. **Run controls**: plain training with the same step length, other weight decay, and stopped early.
+# 3. **Choose the level** on a hundred labelled validation images, well below $\ln k$, "no level" among the candidates, in runs of full length.
 # 4. **Print four numbers together**: mean, tail, spread, and accuracy at the worst severity, as paired differences over at least five seeds.
-# 5. **Mark models that gave up** or diverged; do not drop them.
+# 5. **Mark models that gave up**; do not drop them.
 # 6. **Name who pays**: average accuracy against the worst severity.
-# 7. **Watch the mean loss and the accuracy by severity in operation**; when they have moved far, retrain; the level can stay.
+# 7. **Watch mean loss and accuracy by severity** in operation; when they have moved far, retrain.
 #
 # **Do not use it** when many labels of hard examples are wrong (not tested here), when you need higher accuracy on the hard cases, or when nobody can say which errors are costly.
 
 # %% [markdown]
 # ## Recap
 #
-# - A robust loss is a rule for weights; SoftAD descends above a level, ascends below, and caps.
+# - A robust loss is a rule for weights; SoftAD's descends above a level, ascends below.
 # - The level must stay below the loss of a constant prediction.
 # - A method that adds two gradients takes longer steps; compare at equal length.
-# - A smaller tail of the loss is mostly confidence; calibrate before you compare.
-# - A level does not lead to flat places, and a level chosen in short runs is one for short runs.
+# - A smaller tail is mostly confidence; calibrate before you compare.
 #
 # ### Quiz
 #
 # 1. A batch has losses 0.1 and 3.0 and the level is 0.4. Which example ascends?
-# 2. How much weight can one mislabelled example get in SoftAD, in ERM and in CVaR?
+# 2. How much weight can one mislabelled example get in SoftAD, ERM and CVaR?
 # 3. Ten classes, level 2.5. What will happen?
 # 4. A colleague reports a tail loss that is 40 % smaller. What do you ask?
 # 5. SharpDRO loses to ERM at the worst severity. Name a control.
@@ -703,10 +761,10 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 #
 # ### Exercises
 #
-# 1. Draw the weight curves on one batch, and compute the effective sample size of each rule.
-# 2. Prove the identity of COCE as released, and write a test that would have caught the threshold.
-# 3. Derive the threshold of chi-square DRO in closed form and check it against a numeric solver.
-# 4. Turn the share of hard points from 0 to 0.6. Where do the group methods lose more than they win, counted by group and by point?
+# 1. Draw the weight curves on one batch, with each rule's effective sample size.
+# 2. Prove the identity of COCE as released, and write a test that would have caught it.
+# 3. Derive the threshold of chi-square DRO, and check it numerically.
+# 4. Turn the share of hard points from 0 to 0.6. Where do the group methods lose more than they win?
 # 5. Move the level through $\ln 2$ in the plane: predict, then observe.
 # 6. Count the passes of ERM, SoftAD, SAM and SharpDRO, and check one step of SAM by hand.
 #
@@ -714,4 +772,3 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 #
 # **Before this** came [chapter 2](2_dfr_sufficiency.ipynb), where the hard groups had names.
 # **Next**, [chapter 4](4_lpt_experts.ipynb) asks how a large model recognises classes that it has hardly seen.
-# The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

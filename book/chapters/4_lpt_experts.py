@@ -7,16 +7,17 @@
 #
 # **The answer, first.**
 # **Yes, if there is something to adapt: measure the gap between your images and the model's before you buy small parts for it.**
-# In a world with a gap that small parts can reach, prompts and adapters beat a linear probe by far, in rare classes as in others, and keep most of what full fine-tuning gains.
+# The small parts are *prompts*, trained inputs beside the image's own, and *adapters*, narrow trained layers beside frozen ones.
+# Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, by far, in rare classes as in others, and keep most of what full fine-tuning gains.
 # Without a gap the probe is as good as anything.
-# A mean of two experts gains on top of that.
-# What the paper adds beyond this did not help here: the gain of its second phase in rare classes is that of its loss and samplers, not of group prompts, and no learned scorer beats the plain mean.
+# The mean of two models adapted in this way, the *experts*, gains on top of that.
+# What the paper adds beyond this did not help here.
+# Its *group prompts*, of which each image picks some from a pool, gain nothing: what its second phase wins in rare classes comes from the loss and the samplers.
+# And no learned *scorer*, a small network that weighs the experts image by image, beats their plain mean.
 # Full fine-tuning is still better than small parts here.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
-# The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)).
-# We read its abstract and the first lines of its introduction, the abstract of LIFT, and the released code of LIFT and of the predecessor LPT; of the rest only third-party summaries.
-# No pretrained photograph model can be shipped with this book, so the chapter has a small world of its own, with experts that were pretrained honestly.
+# The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT is its predecessor, and LIFT (Shi et al., 2024) a rival.
 
 # %% [markdown]
 # ## What you will do
@@ -24,15 +25,17 @@
 # After this chapter you can
 #
 # - **measure** how much there is to adapt, before you choose a method;
-# - **adapt** a frozen transformer with prompts and adapters, without touching its code;
+# - **adapt** a frozen transformer without touching its code;
 # - **compare** ways of training on equal terms: one loss, one augmentation, a rate for each;
-# - **take apart** a method into parts that win or lose by themselves;
+# - **take apart** a method into parts;
 # - **mix** two experts, plain mean first.
+#
+# Before it you need:
 #
 # | you need | where to read up |
 # |---|---|
 # | a transformer block | any deep-learning course |
-# | logit adjustment | [Chapter 5](5_ce_geometry.ipynb) |
+# | logit adjustment: log class shares, added to the logits in training | below; more in [chapter 5](5_ce_geometry.ipynb) |
 # | paired differences, standard errors | [Glossary](../glossary.md) |
 
 # %% tags=["hide-input"]
@@ -73,10 +76,36 @@ print(f"profile {P.name}")
 #
 # Each verdict is computed from what was measured, never typed.
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
+#
+# <details><summary>Names in the claims</summary>
+#
+# - **Visual, language**: the two kinds of experts; the second was pretrained to match pictures with names.
+# - **Logit adjustment**: the log of each class's share is added to its logit in training, so that a rare class must win by more.
+# - **Phase 1** trains prompts, adapters and the head; **phase 2** freezes those parts and trains group prompts and the head; a third phase fits the scorer.
+# - **A-GCL**: the loss of phase 2. Noise lowers the cosines in training, most those of rare classes, and sure examples count less.
+# - **Two samplers**: one draws images as often as they come, the other draws all classes equally often.
+# - **Joint**: all parts and the scorer are trained at once.
+# - **Unseen font**: a face that was neither in pretraining nor in the task's training images.
+# - **Confidences, summary, scalar**: what a scorer reads. All confidences of both experts; the three largest and the entropy of each; or nothing of the image, with one number learned for each expert.
+#
+# </details>
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch4", "laptop", "full"))
 board.claim_box("ch4", "laptop", "full")
+
+# %% [markdown]
+# > **What the paper proves.**
+# > Nothing, as far as we could read: its claims are about experiments.
+# >
+# > **What it shows.**
+# > By its abstract, about one per cent of extra parameters reaches an accuracy comparable with all rivals; by a third-party digest, more than a point above earlier methods on two sets of photographs.
+# >
+# > **What we could read.**
+# > The abstract and the first lines of the introduction, the abstract of LIFT, and the released code of LIFT and LPT; of the rest third-party summaries.
+# > No table, no equation, no code of LPT++.
+#
+# The book ships no pretrained photograph model, so the chapter has a small world of its own.
 
 # %% [markdown]
 # ## A long tail, in one picture
@@ -86,7 +115,7 @@ board.claim_box("ch4", "laptop", "full")
 # The task has 60 others, each a **new composition of known parts**: the base letter is known, the accents are known, together they are new.
 # And in the task every letter stands between two others, as in a word.
 # That is the **gap**: strokes are as they were, what is around them is new.
-# A few classes have many training images, most have few.
+# A few classes have many training images, most have few: above, the count of each class; below, one image of every eighth class.
 
 # %%
 plain, task = (glyphs.draw(0, crowd=crowd) for crowd in (False, True))
@@ -105,6 +134,7 @@ figures.examples(bottom.subplots(1, len(order)), task, order)
 plt.show()
 
 # %% [markdown]
+# The bars fall by a factor of a hundred.
 # "Few" is fewer than 20 images; those are half of the classes.
 # Test sets are balanced, so each class counts equally.
 #
@@ -129,8 +159,8 @@ print(f"chance is {1 / 60:.1%}")
 # ## Adapting without touching
 #
 # The backbone stays frozen.
-# *Prompts* are extra tokens that are appended at every block and dropped after it; an *adapter* is a narrow layer beside the MLP of a block.
-# Both together are one line of algebra per block.
+# Prompts are extra tokens that are appended at every block and dropped after it; an adapter is a narrow layer beside the MLP of a block.
+# Both together, in one block:
 
 
 # %%
@@ -160,11 +190,10 @@ torch.testing.assert_close(packaged, by_hand)
 print("by hand = package; no line of the backbone was changed")
 
 # %% [markdown]
-# *Group prompts* are a pool of further prompts with keys; each picture takes the two entries whose keys are most similar to its own embedding.
+# Group prompts are a pool of further prompts with keys; each picture takes the two entries whose keys are most similar to its own embedding.
 # In LPT's text the two are concatenated (by a third-party summary), in its code they are averaged; we average.
 #
-# How much is that?
-# The abstract says about one per cent of extra parameters.
+# The abstract says about one per cent of extra parameters:
 
 # %%
 width, blocks, vit = 768, 12, 85_798_656
@@ -190,6 +219,7 @@ for tokens, adapter in ((4, 8), (1, 2)):
 # All see the same pictures with the same augmentation (small turns and shifts, light and dark exchanged), the same number of steps, and the same loss, logit adjustment.
 # Each has a learning rate of its own.
 # It was chosen on validation images of splits of 60 *other* letters, which no number below is about.
+# The table has their validation accuracy in per cent by way of training and rate, mean over both experts and two splits.
 
 # %%
 chosen = reports.choices()
@@ -197,7 +227,8 @@ print("rates:", chosen["chosen"])
 reports.rate_table()
 
 # %% [markdown]
-# Validation accuracy in per cent by way of training and rate, mean over both experts and two splits of the development letters.
+# Only for phase 2 ("second") is the best rate at the end of its range.
+# These runs had 100 steps; how does accuracy grow with more?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: validation accuracy against 50 to 400 steps. Full fine-tuning is highest and nearly flat from 100 steps on; prompts and adapters, marked parts, rise until about 200 steps; the probe is lowest and nearly flat."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharey=True)
@@ -209,11 +240,11 @@ plt.show()
 
 # %% [markdown]
 # The curves flatten near 200 steps; "parts" are prompts and adapters.
-# The contest below has 150 steps, which is a little early for these, not for the others.
-# Rates were compared at 100 steps; the best rate of phase 2 ("second") is at the end of its range.
+# The contest below has 150 steps, a little early for these, not for the others.
 #
 # Now the contest, on this machine.
-# Each split draws its own pictures, decides anew which classes are rare, and takes the next of the shipped experts: there are visual ones of two pretraining seeds, and one that reads names.
+# Each split draws its own pictures, decides anew which classes are rare, and takes the next of the shipped experts: two visual ones, and one that reads names.
+# Accuracy is in per cent, in all classes, in those with many, medium and few images, and on an unseen font; "±" is half of the 95 % interval over splits.
 
 # %%
 seeds = range(P.pick(smoke=2, laptop=3, full=10))
@@ -228,7 +259,7 @@ ways = ("start", "probe", "phase 1", "full")
 reports.table(live, study.KINDS, ways)
 
 # %% [markdown]
-# Per cent, mean and half of the 95 % interval over splits.
+# As differences within a split, with one standard error, as in all tables of claims below:
 
 # %% tags=["claim:ch4.headroom", "claim:ch4.peft_beats_probe", "claim:ch4.peft_beats_full"]
 headroom = reports.by_kind(live, "full", "probe")
@@ -242,7 +273,9 @@ found = {
 ledger.enter(found)
 
 # %% [markdown]
-# The rest of the chapter reads a record of the same contest with more repetitions, and of what takes longer; `tools/studies/study_mechanisms.py` made it.
+# There is something to adapt, and small parts get most of it.
+# The rest of the chapter reads a record of the same contest and of what takes longer, made by `tools/studies/study_mechanisms.py`.
+# "One per cent" is an expert whose small parts have about one per cent of its backbone's parameters.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of accuracy in all and in rare classes for both experts. From lowest to highest: start, probe, one per cent, phase 1, full fine-tuning, with training of the blocks alone beside it. The visual expert runs from the high fifties to about 69 per cent in all classes, the language expert from the mid forties to about 72."}}
 rows = reports.recorded()
@@ -258,6 +291,10 @@ parts = ("all", "few")
 plots.legend_above(figures.methods(ax, rows, members, parts))
 plt.show()
 
+# %% [markdown]
+# Both experts have the same order: probe, small parts, full fine-tuning.
+# The claims on it:
+
 # %% tags=["claim:ch4.no_gap", "claim:ch4.parameters", "claim:ch4.peft_tail", "claim:ch4.peft_beats_full_tail"]
 found = {
     "ch4.no_gap": ("full, no gap", "probe, no gap", "all"),
@@ -268,11 +305,13 @@ found = {
 found = {c: reports.by_kind(rows, *what) for c, what in found.items()}
 ledger.enter(found)
 
+# %% [markdown]
+# All contrasts, in points, with half of the 95 % interval:
+
 # %%
 reports.gains(rows, reports.contrasts())
 
 # %% [markdown]
-# In points, mean and half of the 95 % interval over splits.
 # With the gap, prompts and adapters gain several points over a probe with the same loss, in rare classes as in others, with either expert.
 # An expert with one per cent of extra parameters gets most of that.
 # Full fine-tuning is better still, and so is training of the blocks alone, as in the released code of LIFT.
@@ -281,13 +320,19 @@ reports.gains(rows, reports.contrasts())
 # Without the gap ("no gap": the same experts, letters that stand alone) nothing beats the probe, and full fine-tuning only overfits.
 # That is the first thing to find out about your own data.
 #
-# **How this world was chosen.**
-# We tried other gaps on a development split.
+# **How this world was chosen**: partly because small parts gain much in it, so the size of their gain is that of a world in which they can gain.
+#
+# <details><summary>The other gaps that we tried</summary>
+#
+# They were tried on a development split; the splits above had no part in the choice.
 # Where the strokes themselves are new, the first layers must change, which no prompt or adapter touches, and small parts stay far below full fine-tuning.
 # Letters upside down were a gap, too; crowded letters were chosen partly because small parts gain more on them.
-# So the size of the gain is that of a world in which they can gain; the splits above had no part in the choice.
+#
+# </details>
 #
 # ## The loss, and where a head starts
+#
+# Published methods also differ in the loss, plain cross-entropy (CE) or logit adjustment (LA), and in the head's start.
 
 # %% tags=["claim:ch4.loss_matters", "claim:ch4.text_head"]
 heads = ("probe, text, converged", "probe, random, converged")
@@ -303,20 +348,23 @@ found = {
 }
 ledger.enter(found)
 
+# %% [markdown]
+# In points, after few steps and at convergence (2,000 steps):
+
 # %%
 reports.heads_table(rows)
 
 # %% [markdown]
-# In points.
 # A head that starts at names is far ahead after few steps, because a random one is unfinished.
-# At convergence (2,000 steps) little of it is left.
+# At convergence little of it is left.
 # The loss keeps its effect: it moves the rare classes wherever the head starts.
 #
 # ## Phase 2, taken apart
 #
-# Phase 2 adds group prompts, a second sampler that balances classes, and a loss with noise on rare classes (A-GCL), as in the released code of LPT.
-# The question is which of them does what.
-# So each row changes one thing, and all start from the same expert after phase 1.
+# Phase 2 adds group prompts, a second sampler that draws classes equally often, and the loss A-GCL, as in the released code of LPT.
+# A-GCL lowers cosines by random noise in training, most those of rare classes, so that they must win by more; and sure examples count less.
+# Which of them does what?
+# Each row of the figure changes one thing, and all start from the same expert after phase 1.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: differences in points for all and for rare classes. Group prompts, keys and pool size lie at zero. Phase 2 less phase 1 and A-GCL less LA are about five points in rare classes. Two samplers, and both phases after CE, gain twenty to thirty-five points in rare classes, the head alone as much as with group prompts."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.8), sharey=True)
@@ -326,6 +374,10 @@ for ax, kind in zip(axes, study.KINDS):
 axes[0].set_yticklabels(reports.SECOND)
 axes[1].legend(fontsize=8.5)
 plt.show()
+
+# %% [markdown]
+# What changes group prompts lies at zero; what changes loss or samplers does not.
+# The claims:
 
 # %% tags=["claim:ch4.group_prompts", "claim:ch4.agcl", "claim:ch4.dual_sampling"]
 names = {
@@ -340,21 +392,23 @@ found = {
 ledger.enter(found)
 
 # %% [markdown]
-# Points, with 95 % intervals; "after CE" starts from a phase 1 with plain cross-entropy, as LPT is said to do.
+# Bars are 95 % intervals; "after CE" starts from a phase 1 with plain cross-entropy, as LPT is said to do.
 # There the rare classes gain a lot, and *the head alone, without any group prompt, gains as much*.
 # After a phase 1 with logit adjustment little is left to gain.
 # So the gain is that of the loss and its two samplers, which belong together: with one sampler A-GCL neglects the rare classes.
 # The price is paid in the frequent classes.
 #
-# ### Do group prompts collapse?
+# <details><summary>Do group prompts collapse?</summary>
 #
 # If keys start at random, pictures may all pick the same entries; so ours start at embeddings of training pictures.
 # The rows "keys" and "pool of 10 − of 1" ask whether that matters.
 # With the loss held fixed a pool of one, where nothing can be chosen, does as well: a collapse would cost nothing here, because the choice buys nothing.
 #
+# </details>
+#
 # ## The mixture
 #
-# Evaluate the plain mean first: it costs nothing, and it is what a scorer has to beat.
+# Evaluate the plain mean first: it costs nothing, and a scorer has to beat it.
 
 # %% tags=["claim:ch4.mixture", "claim:ch4.every_split", "claim:ch4.domain_shift", "claim:ch4.probes_mixed", "claim:ch4.two_kinds"]
 every = reports.over_the_better(rows).min()
@@ -369,6 +423,10 @@ found = {
 print(f"mean less the better expert, worst split: {every:+.3f}")
 ledger.enter(found)
 
+# %% [markdown]
+# Does the difference in kind gain, or any second model?
+# Other mixtures, in per cent and in points:
+
 # %%
 reports.member_table(rows)
 
@@ -379,6 +437,8 @@ reports.member_table(rows)
 # A poor third (a probe of a network that was never pretrained) costs a little.
 # "Forward selection" adds an expert while the mean gets more validation images right; it leaves the poor one out by itself.
 # "Language times" is a wrong scale of the logits: the sharper expert weighs more ([solution 7](../solutions/4_lpt_experts.ipynb) repairs it).
+#
+# How good must the second expert be?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Scatter of what the mean gains over the better expert against the difference between the two: from nine points where both are alike, down to zero where one is twenty points worse, and below."}}
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
@@ -386,10 +446,14 @@ figures.gap_and_gain(ax, rows, ways).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Each point is a split and two ways of training.
+# Each point is a split and two ways of training, one for each expert.
 # The closer two experts are, the more their mean gains; with an expert that is much poorer it gains nothing.
 #
 # ### A scorer?
+#
+# The paper's scorer reads the confidences of the experts, not the image, and returns a weight for each; its layout is ours.
+# *Confidences* reads all of both experts, *summary* the three largest and the entropy of each, *scalar* nothing: it learns one number for each expert.
+# Each is fitted on scores of training images, of augmented *views* of them, of images held out from the experts in turn (*cross-fitted*), or of validation images (*held out*).
 
 # %% tags=["claim:ch4.scorer", "claim:ch4.phases", "claim:ch4.joint_alone", "claim:ch4.weight_explains", "claim:ch4.leak"]
 joint = ("mixture", "scorer, joint")
@@ -402,17 +466,24 @@ found = {
 }
 ledger.enter(found)
 
+# %% [markdown]
+# In points against the plain mean ("area": see below):
+
 # %%
 reports.scorer_table(rows)
 
 # %% [markdown]
-# Points against the plain mean, for scorers fitted on scores of training images, of augmented views of them, of images held out from the experts (cross-fitted), and of validation images.
 # A scorer that sees all confidences loses, most in the rare classes, and less on images that the experts did not see: on training images they are too good there.
 # The others lose a point or two where they were fitted on training scores, and are as good as the mean where they were fitted on images held out; none is better.
-# The weight does tell who is right, but the mean of logits uses that already, since a confident expert has larger logits.
-# So look before you show a weight to anybody as a reason.
+# **Does the weight explain?**
+# Over images on which exactly one expert is right, the *area* is the chance that the visual one weighs more where it is right than where the other is.
+# It is above one half, so the weight leans to the right expert.
+# But for a single image it is often wrong, and it tells nothing new: in the mean of logits a confident expert counts more already.
+# So do not show an image's weight as the reason for its answer.
 #
 # ## What it costs
+#
+# What each way costs, and its accuracy in per cent:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy in rare classes against trained parameters on a logarithmic axis, a colour for each expert and for their mean, a marker for each way of training. Markers rise from the probe over prompts and adapters; full fine-tuning lies far to the right at little more or the same height. The mean of two adapted experts is above each single expert, the mean of two fully tuned ones highest."}}
 table = reports.cost_table(rows, pair)
@@ -426,13 +497,12 @@ table
 # Trained parameters include the head; a step keeps its megabytes for the gradients of 128 images; a pass is one forward pass of a backbone for an image.
 # Small parts save parameters, little time, and about a third of the memory of a step: gradients still pass through the frozen blocks.
 # What they buy is one backbone that serves many tasks.
-# A second expert doubles the cost at inference and buys more in rare classes than anything that was done to one.
+# A second expert doubles the cost at inference, and buys more in rare classes than anything done to one.
 #
 # ## At scale
 #
 # The `full` profile runs the contest with more splits.
-# For the `paper` profile there is a command of its own that trains on CIFAR-100-LT with a supervised and a CLIP ViT-B/16, see [How to run](../how_to_run.md).
-# This is whether there is a record.
+# The `paper` profile has a command of its own that trains on CIFAR-100-LT with a supervised and a CLIP ViT-B/16, see [How to run](../how_to_run.md).
 
 # %%
 for name in ("full", "paper"):
@@ -442,9 +512,8 @@ for name in ("full", "paper"):
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts of this run.
-# The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is half of the 95 % interval over repetitions, by Student's t.
+# The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
+# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -472,7 +541,7 @@ It beats each of its experts: {ch4.mixture}, on every split (ours): {ch4.every_s
 Two kinds of experts gain more than two of one kind (ours): {ch4.two_kinds}.
 Two probes, averaged, are as good as two adapted experts (ours): {ch4.probes_mixed}.
 A learned scorer beats the plain mean: {ch4.scorer}.
-Its weight tells who is right (ours): {ch4.weight_explains}.
+Where one expert alone is right, its weight leans to that one (ours): {ch4.weight_explains}.
 It learns from images on which the experts are better than on new ones, most in the rare classes (ours): {ch4.leak}.
 Phases beat joint training: {ch4.phases}; joint training leaves poor experts (ours): {ch4.joint_alone}.
 
@@ -486,7 +555,7 @@ Places with a long tail: {ch4.places}.
 # ## On Monday
 #
 # You have a frozen model, embeddings of your images, and counts per class.
-# Three candidates that need no training, on the embeddings alone; all heads start at class means:
+# Three candidates that need no training; all heads start at class means:
 
 # %%
 feats = {  # your embeddings, [n, d] each; here the frozen experts'
@@ -513,10 +582,10 @@ for name, z in found.items():
 # %% [markdown]
 # A checklist for the pilot:
 #
-# 1. **Count.** Training images of each class, and how many classes have fewer than 20. Check the labels of those by hand; a wrong label among three images is a third of the class.
+# 1. **Count** training images of each class, and classes with fewer than 20. Check the labels of those by hand; a wrong one among three is a third of the class.
 # 2. **Start the head well**, at class names if the model knows language, else at class means. That alone needs no training.
 # 3. **Train a linear probe with logit adjustment** (`losses.adjusted_cross_entropy` with `losses.log_priors`), not with plain cross-entropy.
-# 4. **Take the mean of two different models** before you tune one. It doubles the cost at inference, so price it: one more forward pass an image.
+# 4. **Take the mean of two different models** before you tune one, and price it: one more forward pass an image.
 # 5. **Then, and only then, prompts and adapters**, with the same loss as the probe, against full fine-tuning with a learning rate of its own.
 # 6. **A scorer last**, on held-out images if you can spare any; keep it only if it beats the mean.
 # 7. **Log which expert decided**, and report rare classes in money: a missed part costs rework or a stopped line.
@@ -525,10 +594,10 @@ for name, z in found.items():
 #
 # ## Recap
 #
-# - Measure the gap first: start, probe and full fine-tuning take minutes on small data.
-# - Where there is a gap in what surrounds the object, small parts get most of it back.
-# - The loss decides what happens to the rare classes; give all rivals the same one.
-# - Evaluate the plain mean first; a scorer has to beat it.
+# - Measure the gap first; it takes minutes on small data.
+# - Where what surrounds the object is new, small parts get most of the gap back.
+# - The loss decides about the rare classes; give all rivals the same one.
+# - A scorer has to beat the plain mean.
 # - Change one factor at a time: a second phase may be its loss.
 #
 # ### Quiz

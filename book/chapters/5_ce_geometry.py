@@ -7,18 +7,18 @@
 #
 # **The answer, first.**
 # **In the long run the weights change nothing: they do not move the shape that training goes to.**
+# The *shape* is the lengths and angles of the *classifiers*, the vectors of the classes in the last layer.
 # Additive terms do not move it either.
-# What moves it is a *temperature*, a factor on the logits.
-# With temperatures that grow with the square root of the class count, factors on the logits of each example by its label, every class gets equal room.
+# What moves it is a *temperature*, a factor on the logits: by the label of the example (*LDT*), or by the class of the logit (*CDT*).
+# With LDT and temperatures that grow with the square root of the class count, every class gets equal room.
 # But training hardly ever lasts so long.
 # Networks of practical length stop at another shape, and there weights and additive terms matter very much.
-# One recipe uses both, and comes from a small calculation: square-root temperatures with weights $1/n$ are the balanced problem, whatever the weight decay.
+# One recipe uses both: square-root temperatures with weights $1/n$ are the balanced problem, whatever the weight decay.
 # At the larger imbalance it was the best where features carry the decay; with ordinary weight decay an additive term was better.
-# And a network that you have already trained can be repaired about as well by subtracting log priors from its logits.
+# And a trained network can be repaired about as well by subtracting log priors from its logits.
 #
 # The paper of this chapter is *On the Implicit Geometry of Cross-Entropy Parameterizations for Label-Imbalanced Data* (Behnia, Kini, Vakilian and Thrampoulidis, 2023; see [References](../references.md)).
-# It introduces LDT, the temperature by the label, and proves for classes of two sizes where LDT and CDT lead.
-# What we add says *ours*: any class counts and temperatures, the model with a ridge, what weights do on the way, and every accuracy.
+# What we add says *ours*.
 
 # %% [markdown]
 # ## What you will do
@@ -26,15 +26,16 @@
 # After this chapter you can
 #
 # - **name** the four knobs of cross-entropy and say what each moves;
-# - **compute** the shape that a loss drives classifiers and embeddings to;
+# - **compute** the shape that a loss drives a network to, and its distance from there;
 # - **recognise** minority collapse, and tell its two causes apart;
-# - **measure** how far a network is from its predicted shape;
 # - **choose** an adjustment, and know when retraining is not needed.
+#
+# Before it you need:
 #
 # | you need | where to read up |
 # |---|---|
 # | cross-entropy, logits | any deep-learning course |
-# | weight decay, a ridge | [Chapter 1](1_loss_weighting.ipynb) |
+# | a ridge: a penalty on squared lengths, as weight decay is | [Chapter 1](1_loss_weighting.ipynb) |
 # | eigenvalues of a symmetric matrix | any linear-algebra course |
 # | paired differences, standard errors | [Glossary](../glossary.md) |
 
@@ -80,12 +81,41 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured, never typed.
-# The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
+# Each verdict is computed from what was measured.
+# The long form, with definitions and numbers, is at the [end](#what-reproduced).
+#
+# <details><summary>Names in the claims</summary>
+#
+# - **Classifiers**: the vectors of the classes in the last layer; **embeddings**: the features that they meet.
+# - **Geometry**, or shape: lengths and angles of both. **Limit**: where training goes if it never stops; **free features**: a model without the layers below, whose embeddings are free.
+# - $R$: images of a majority class for one of a minority class. $\gamma$, **gamma**: the exponent of the temperatures, $(n_c/n_{\max})^\gamma$ for $n_c$ images.
+# - **LDT**: all logits of an example, times the temperature of its label. **CDT**: each logit, times the temperature of its own class.
+# - **LA**, additive logit adjustment: a multiple of the log class share, added to the logit. **VS**: CDT and LA together.
+# - **Simplex equiangular tight frame**, the symmetric geometry: equal lengths, all angles equal and as large as possible. **SELI**: the limit of plain cross-entropy.
+# - **Collapse**: classifiers of several classes that fall onto one another.
+# - **Ridge**: weight decay. **1/n**: weights of examples, one over the count of their class.
+# - **Offsets**: numbers for each pair of label and class, computed from the predicted geometry and added to the logits in training.
+# - **Spectral steps**: along the gradient with all its singular values made equal.
+# - **Geometry swap**: our change of a trained classifier, which gives it the predicted geometry of LDT without training.
+#
+# </details>
 
 # %% tags=["run-again-last"]
 print(board.minutes("ch5", "laptop", "full"))
 board.claim_box("ch5", "laptop", "full")
+
+# %% [markdown]
+# > **What the paper proves.**
+# > For classes of two sizes, free features and no weight decay: the shapes to which the margins of LDT and CDT lead (Theorem 1), and which of them are symmetric, or collapse as the imbalance grows (its corollaries).
+# > Whether training ends at the best of these shapes is left open.
+# >
+# > **What it shows.**
+# > Free features and deep networks that come near to these lengths and angles; no test accuracy.
+# >
+# > **What we could read.**
+# > The text of the proceedings with its appendices and figures, and the released code; not the extended arXiv version.
+#
+# *Ours* are any class counts and temperatures, the model with a ridge, what weights do on the way, and every accuracy.
 
 # %% [markdown]
 # ## The shape, in one picture
@@ -119,8 +149,6 @@ plt.show()
 # With balanced classes all vectors are equally long and 120 degrees apart, and each embedding lies on its classifier: that is *neural collapse*, and the shape is called a simplex equiangular tight frame, ETF.
 # The other panels redraw the paper's Figure 2: class A has ten images for each one of B and C.
 # With plain cross-entropy (CE) the classifiers of the rare classes become short and turn towards each other, and their embeddings do the opposite.
-# It is not true that everything of a rare class gets smaller.
-# LDT and CDT are two ways to change the loss, to which we come now.
 #
 # ## The four knobs
 #
@@ -135,7 +163,7 @@ plt.show()
 # | $a_y$ | temperature by the **label** of the example | LDT, introduced by this paper |
 # | $D_c$ | temperature by the **class** of the logit | CDT (Ye et al., 2020), VS (Kini et al., 2021) |
 #
-# Temperatures are $(n_c/n_{\max})^\gamma$ and *multiply*; other texts divide.
+# Temperatures are $(n_c/n_{\max})^\gamma$ for $n_c$ images of the class, and *multiply*; other texts divide.
 # With $\gamma>0$ a rare class gets a small factor, so it needs a larger margin for the same loss.
 # LDT cannot be applied to a test image, whose label is unknown; predictions use the raw $z$.
 
@@ -155,21 +183,26 @@ print("LDT by hand = package")
 #
 # $$a_y\,(D_y\,w_y-D_c\,w_c)\cdot h_i\ge1 .$$
 #
-# $\omega$ and $\iota$ are finite, and against infinite logits they vanish.
-# That is the whole reason why weights and additive terms do not move the limit.
+# $\omega$ and $\iota$ are finite, and vanish against infinite logits: so weights and additive terms do not move the limit.
 #
 # ### The formula
 #
-# Let $n_c$ be the counts, $\delta_c$ the temperatures, $v=1$ for LDT and $v_c=1/\delta_c$ for CDT, $P$ the projection that removes $v$, and
+# Let $\delta_c$ the temperatures, $v=1$ for LDT and $v_c=1/\delta_c$ for CDT, $P$ the projection that removes $v$, and
 #
 # $$A=P\,\mathrm{diag}(n_c/\delta_c^2)\,P .$$
 #
 # Then the inner products of the classifiers are $WW^\top=A^{1/2}$, and the logits are $WH=P\,\mathrm{diag}(1/\delta)$.
 #
-# For classes of two sizes this is the paper's **Theorem 1**: any minimiser has one embedding a class; CDT has the geometry that the paper calls $(\delta,R)$-SELI; and LDT, up to factors of the embeddings, that of plain cross-entropy at the ratio $R^{1-2\gamma}$.
-# For plain cross-entropy ($\delta=1$) it is SELI (Thrampoulidis et al., 2022).
+# For classes of two sizes, in the ratio $R$, this is the paper's **Theorem 1**; for plain cross-entropy it is SELI (Thrampoulidis et al., 2022).
 # Any counts, any temperatures and the root above are ours.
-# Two lines of proof: a projection cannot increase the nuclear norm of the logits, and all multipliers of the margins come out positive, so the point is the optimum.
+#
+# <details><summary>The theorem in its words, and a proof in two lines</summary>
+#
+# Any minimiser has one embedding a class; CDT has the geometry that the paper calls $(\delta,R)$-SELI; and LDT, up to factors of the embeddings, that of plain cross-entropy at the ratio $R^{1-2\gamma}$.
+# For two classes and fixed features LDT is binary VS (Lemma 3.1).
+# The proof for any counts: a projection cannot increase the nuclear norm of the logits, and all multipliers of the margins come out positive, so the point is the optimum.
+#
+# </details>
 
 # %%
 n = torch.tensor([100.0, 50, 20, 5]).double()
@@ -189,14 +222,16 @@ print("formula in five lines = package")
 #
 # ### What is printed, and what we compute
 #
-# Each printed formula stands beside the general one.
-# For two classes and fixed features Lemma 3.1 says that LDT is binary VS, and that **CDT is plain cross-entropy**, whatever its temperatures.
+# For two classes and fixed features Lemma 3.1 says that **CDT is plain cross-entropy**, whatever its temperatures.
+# The table has the largest difference of each printed formula to the general one.
 
 # %% tags=["claim:ch5.printed_formulas", "claim:ch5.binary_cdt", "claim:ch5.cdt_never", "claim:ch5.cdt_wide", "claim:ch5.collapse_ratio", "claim:ch5.no_collapse"]
 ledger.enter(entries.statements())
 printed.differences().map("{:.0e}".format)
 
 # %% [markdown]
+# They agree to rounding, where a few slips in print are corrected.
+#
 # <details><summary>The limits as R grows, and slips in print</summary>
 #
 # With half of the classes rare, temperatures in the ratio $\Delta=R^\gamma$, $a=\frac{1-2\sqrt2}{1+\sqrt2(k-2)}$ and $b=\frac{2-2\sqrt2}{2+\sqrt2(k-2)}$, Corollaries 1.3 and 1.4 say where cosines within a group go:
@@ -211,7 +246,7 @@ printed.differences().map("{:.0e}".format)
 # Plain cross-entropy is $\gamma=0$.
 # In a paper with this many formulas a few slips are no surprise, and none of them touches a theorem.
 # The two rows of embeddings in Table 1 contradict Lemma D.2 and Figure 3.
-# The next cell computes each; besides, the axis of Figure 1 says squared lengths, but the panels of the free model and of the MLP show plain ones (their lines of plain cross-entropy stand at 1.63, not 2.67), and three marks of its MLP panel at $\gamma=0$ are those of the free model.
+# The table computes each; besides, the axis of Figure 1 says squared lengths, but the panels of the free model and of the MLP show plain ones (their lines of plain cross-entropy stand at 1.63, not 2.67), and three marks of its MLP panel at $\gamma=0$ are those of the free model.
 #
 # </details>
 
@@ -221,7 +256,7 @@ printed.misprints().round(3)
 # %% [markdown]
 # ## Formula and training
 #
-# Twenty-eight settings, ten classes of which five are rare, trained as one program with normalised gradient steps.
+# Twenty-eight settings, ten classes of which five are rare, trained as one program with normalised gradient steps; then the distance of their Gram matrices (all inner products) to the formula.
 
 # %% tags=["claim:ch5.closed_form"]
 starts = range(P.pick(smoke=2, laptop=5, full=20))
@@ -237,8 +272,13 @@ ledger.enter({"ch5.closed_form": parts})
 # %% [markdown]
 # Trained long enough, models end at the formula.
 # The paper's did not train that long: 6,000 epochs in batches of five.
-# Gradient descent for a given number of steps is close to a flow for a given time, so we can stop ours where theirs stopped.
-# Its rate is not printed; we take 0.1, that of its networks.
+# We can stop ours where theirs stopped; its rate is not printed, so we take 0.1, that of its networks.
+#
+# <details><summary>Why that works</summary>
+#
+# Gradient descent for a given number of steps is close to a flow for a given time, that is rate times steps.
+#
+# </details>
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows, LDT and CDT, of three panels against the exponent gamma. Left: squared length ratio falls from above to below one, more steeply for a larger imbalance; small filled marks lie off the lines of theory, above them for negative gamma under LDT, and the large hollow marks of the paper lie on the filled ones of R equal to 10. Middle and right: the three cosines of classifiers and of embeddings; those of LDT cross at one half, those of CDT never do, and two majority classifiers under CDT with positive gamma lie below their line."}}
 losses = "LDT", "CDT"
@@ -258,10 +298,10 @@ for ax in axes[0, :2]:
 plt.show()
 
 # %% [markdown]
-# This is the paper's Figure 3, for free features: lines are theory, filled marks our model stopped at the printed time, hollow ones the paper's as far as we have read them off its vector graphics.
+# This is the paper's Figure 3, for free features: lines are theory, filled marks our model stopped at the printed time, hollow ones the paper's, read off its vector graphics.
 # The cosines are at $R=10$, and dotted is the value of balanced classes.
-# Hollow lies on filled, and both lie off the lines: what the paper's marks show is *unfinished training*.
-# With LDT all angles and lengths meet at $\gamma=1/2$; with CDT they never do.
+# Hollow lies on filled, and both lie off the lines: the paper's marks show *unfinished training*.
+# With LDT all angles and lengths meet at $\gamma=1/2$; with CDT never.
 #
 # ### Which recipe made the marks?
 #
@@ -283,6 +323,8 @@ ledger.enter(entries.stopped(starts))
 # Stopped near the printed time the model is within a tenth of the marks (in logs); with the script's ridge it is far away, except near $\gamma=0$, where the two agree by coincidence.
 # A smaller ridge, near $10^{-4}$, would fit about as well, so the marks alone do not exclude every ridge.
 #
+# The same model, trained long enough:
+
 # %% tags=["claim:ch5.seli", "claim:ch5.weights_keep_limit", "claim:ch5.additive_keeps_limit", "claim:ch5.ldt_symmetric", "claim:ch5.cdt_aligned"]
 ledger.enter(entries.trained_limits(starts))
 
@@ -291,9 +333,8 @@ ledger.enter(entries.trained_limits(starts))
 #
 # ### Try it
 #
-# The explorer below computes the formula in the page.
 # Set the loss to LDT and $\gamma$ to 0.5; then raise the imbalance.
-# Where the paper has marks it shows them, and its last line is for class counts of your own.
+# The last line is for class counts of your own.
 
 # %% tags=["hide-input"]
 explorer()
@@ -302,7 +343,7 @@ explorer()
 # ## Why it takes so long
 #
 # A margin is enforced by its *multiplier*, and the formula gives all of them.
-# A small one means: almost no gradient, so this margin is reached last.
+# A small one means almost no gradient: this margin is reached last.
 
 # %% tags=["claim:ch5.slowest_margin"]
 early = geometry.train_ufm(grid_counts, configs, d=20, steps=300)
@@ -317,13 +358,12 @@ for kind, R in (("ldt", 10), ("cdt", 10), ("cdt", 100)):
     print(f"two minority {dual[9, 8]:.1e}")
 
 # %% [markdown]
-# For CDT at $\gamma=1/2$ the multiplier between two majority classes is the smallest by far: those are the points furthest off the line above.
+# For CDT at $\gamma=1/2$ that between two majority classes is the smallest by far: those points are furthest off the line above.
 #
 # ### Can it be faster?
 #
-# We race four ways to train: gradient descent, with momentum, with steps of equal length, and *spectral* steps, in which all singular values of the gradient become one (as in the optimiser Muon).
-# Of the last it is proved, for fixed features, that they go to a margin of another norm (Fan et al., 2025), so that they reach the same limit here is not a matter of course.
-# Each has four rates to choose from, on a start that is not judged.
+# We race gradient descent, momentum, steps of equal length, and *spectral* steps, in which all singular values of the gradient become one (as in the optimiser Muon), each with a rate chosen on a start that is not judged.
+# The table has median steps to a distance of 0.05; the figure shows the way there.
 
 # %% tags=["claim:ch5.normalised_faster", "claim:ch5.spectral_cdt"]
 tries = range(100, 101 + len(starts)), P.pick(smoke=100, laptop=2000)
@@ -341,17 +381,17 @@ axes[0].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# The table has median steps to a distance of 0.05.
 # **To reach the shape, divide the gradient by its length**: that costs nothing, and gradient descent with or without momentum does not get there.
-# For CDT take spectral steps: they go to the same limit here, and do not wait for the small multipliers, though each costs several times as much in so small a model.
+# For CDT take spectral steps: they do not wait for the small multipliers, though each costs several times as much in so small a model.
+# That they go to the same limit is no matter of course: for fixed features they go to a margin of another norm (Fan et al., 2025).
 #
 # ## Minority collapse, without and with weight decay
 #
 # **Minority collapse** means that the rare classifiers fall onto one another (cosine 1).
 # Without any ridge plain cross-entropy gets there as the imbalance grows, slowly; LDT from $\gamma=1/2$ and CDT from $\gamma=1/6$ on do not (Corollaries 1.3 and 1.4).
 #
-# With a ridge (weight decay) on $W$ and $H$ the logits stop growing, and training ends before the limit.
-# The symmetry of the problem leaves only twelve unknown numbers, so we can solve it exactly for any ridge (ours).
+# With a ridge on $W$ and $H$ the logits stop growing, and training ends before the limit.
+# The symmetry of the problem leaves twelve unknown numbers, so we can solve it exactly (ours).
 
 # %% tags=["claim:ch5.collapse", "claim:ch5.collapse_goes", "claim:ch5.half_and_weights"]
 ratios = torch.logspace(1, 8, 29)
@@ -373,29 +413,38 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Left: only the imbalance.
-# Right: what a ridge adds on top of it, at one imbalance.
-# Plain cross-entropy collapses at a ridge that is large for so few examples, and LDT alone even at a smaller one, although its limit is balanced.
-# Solution 4 has a formula for the ridge at which it happens.
+# Left, only the imbalance; right, what a ridge adds at one imbalance.
+# Plain cross-entropy collapses at a large ridge, and LDT alone at a smaller one, although its limit is balanced.
+# [Solution 4](../solutions/5_ce_geometry.ipynb) has a formula for the ridge at which it happens.
 #
 # ### Half and weights
 #
-# The third curve is flat.
+# The third curve is flat: LDT at $\gamma=1/2$ with weights $1/n$ *is* the balanced problem, at every ridge and at every step of training (ours).
+# Weights do nothing to the limit, and everything to the way there.
+#
+# <details><summary>Why</summary>
+#
 # Put $u_y=\delta_y h_y$ with $\delta_y=\sqrt{n_y}$.
 # Then the logits of LDT are $w_c\cdot u_y$, the ridge $n_y\lVert h_y\rVert^2$ is $\lVert u_y\rVert^2$, and with weights $1/n_y$ every class counts equally.
-# So in $(W,u)$ this *is* the balanced problem, at every ridge and at every step of training (ours).
-# Weights do nothing to the limit, and everything to the way there.
+# So in $(W,u)$ the problem is the balanced one.
+#
+# </details>
 #
 # ## A network
 #
 # Six classes of Fashion-MNIST: trousers, bags and ankle boots have 500 images each, dresses, sandals and sneakers 50 ($R=10$) or 5 ($R=100$).
 # The network has two hidden layers.
-# In the first recipe the ridge is where the model above has it, on classifiers and features.
-# In the *ordinary* recipe it is a weight decay of $5\cdot10^{-4}$ on everything, with batch normalisation; that number is the default of the released script, where the paper says $10^{-5}$.
-# The *printed* recipe has $10^{-5}$ instead, and 60 epochs; the paper has larger networks, ten classes and 350 epochs.
-# Rates, widths and ridges were set in trial runs, by the distance to the predictions and not by test accuracy; every knob below is chosen on validation images.
-# *Assisted* runs have offsets, one for each pair of label and class: the logarithms of the predicted multipliers, less those of the weights.
-# They were computed from the prediction, so these runs show what the network can do, not what it finds.
+# In the first recipe the ridge is on classifiers and features, as above.
+# In the *ordinary* recipe it is a weight decay of $5\cdot10^{-4}$ on everything, with batch normalisation; that is the default of the released script, where the paper says $10^{-5}$.
+# The *printed* recipe has $10^{-5}$, and 60 epochs; the paper has larger networks, ten classes and 350 epochs.
+# *Assisted* runs add an offset to the logits for each pair of label and class: the logarithm of the predicted multiplier of that margin, less that of the weight.
+# These runs show what the network can do, not what it finds.
+#
+# <details><summary>How rates, widths and ridges were set</summary>
+#
+# In trial runs, by the distance to the predictions and not by test accuracy; every knob below is chosen on validation images.
+#
+# </details>
 
 # %%
 seeds = range(P.pick(smoke=2, laptop=5, full=10))
@@ -437,20 +486,27 @@ figures.tracked(axes[0], ten, few).legend(fontsize=8.5)
 plots.legend_above(figures.destinations(axes[1], ten, [*five, *more]))
 plt.show()
 
+# %% [markdown]
+# What is far from the limit is near to the solution with its ridge:
+
 # %% tags=["claim:ch5.network_ridge", "claim:ch5.network_assisted"]
 ledger.enter(entries.with_the_ridge(ten, assisted))
 
 # %% [markdown]
-# These networks stop short of the limit, and very near the exact solution *with their ridge*.
+# So these networks stop short of the limit, and very near the exact solution *with their ridge*.
 # LDT with weights needs no assistance: its ridge solution is the limit.
 #
 # ### The paper's sweep, on networks
 #
 # Now the printed recipe, over the exponents of Figure 3.
+# *A warm start* puts the classifiers at the shape of the limit before the first step.
 
 # %% tags=["claim:ch5.knobs", "claim:ch5.additive_flat", "claim:ch5.half_ratio", "claim:ch5.which_side", "claim:ch5.nearest_limit", "claim:ch5.cdt_hard_fit", "claim:ch5.warm_start"]
 net = runs["printed"]
 ledger.enter(entries.swept_networks(net, runs["printed, warm"]))
+
+# %% [markdown]
+# Exponent by exponent, with the paper's two kinds of networks as hollow marks:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows, LDT and CDT, of three panels against the exponent gamma. Left: squared length ratio; theory falls steeply, the hollow marks of the paper's MLP and ResNet follow it except at the ends of LDT, and our filled marks fall much less and rise again at the largest exponents. Middle: cosines of classifiers; ours follow theory for CDT and are closer to one another than theory for LDT. Right: cosines of embeddings; ours follow theory for LDT, and of two majority classes under CDT they lie above it, as the paper's do."}}
 fig, axes = plt.subplots(2, 3, sharex=True, figsize=(7.8, 5.6))
@@ -464,6 +520,10 @@ for ax, title in zip(axes[0], ("lengths of w", "cosines of w", "of h")):
 for ax in axes[0, :2]:
     ax.legend(fontsize=7.5)
 plt.show()
+
+# %% [markdown]
+# Our lengths move less than theory's and the paper's.
+# Its Figures 1 and 5, and all distances:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels against the exponent gamma. Figure 1, free model: weights and additive terms leave the length ratio near three, LDT and CDT fall from above it to below one, and filled marks lie in the hollow ones. Figure 1, ResNet: the hollow marks follow theory, our networks stay between one and three. Figure 5: balanced training accuracy is one in the middle; the paper's CDT falls at minus one and below, and so does ours, while our LDT falls at the largest exponent, which the paper's does not."}}
 fig, axes = plt.subplots(1, 3, figsize=(7.8, 3.4))
@@ -486,16 +546,23 @@ sweep.differences(
 ).round(2)
 
 # %% [markdown]
-# The table has mean absolute differences at $R=10$: of the paper's marks to theory, of ours to theory (each for its own number of classes), and of the two to each other.
+# The table has mean absolute differences at $R=10$: of the paper's marks to theory, of ours to theory, and of the two to each other.
 # On free features ours and the paper's are closer to each other than either is to theory.
-# Networks are another matter.
-# The paper's, large and trained for long, stay nearer to the lines of lengths than ours, which weights and additive terms move about as much as temperatures do.
-# What both have in common is which side fits better, classifiers under CDT and embeddings under LDT, that two majority embeddings come too close under CDT, and that CDT with strong negative exponents does not even fit its training images.
+# On networks the paper's, large and trained for long, stay nearer to the lines of lengths than ours, which weights and additive terms move about as much as temperatures do.
+# Both have in common which side fits better, classifiers under CDT and embeddings under LDT, and that CDT with strong negative exponents does not even fit its training images.
+# After a warm start classifiers end somewhat nearer to the limit.
 #
-# *A warm start* puts the classifiers at the shape of the limit before the first step.
-# They do not stay there, but end somewhat nearer.
+# <details><summary>Details of the comparison</summary>
+#
+# Theory is for each one's own number of classes.
+# In the paper's networks as in ours two majority embeddings come too close under CDT.
+# Classifiers do not stay where a warm start puts them.
+#
+# </details>
 #
 # ## Does it help the rare classes?
+#
+# Test accuracy at $R=10$, with the ridge on features; in the figure, both recipes at $R=100$.
 
 # %%
 study.accuracy_table(ten, [*five, *more])
@@ -507,24 +574,33 @@ for ax, name in zip(axes, ("R = 100", "R = 100, ordinary")):
 plots.legend_above(axes[0])
 plt.show()
 
+# %% [markdown]
+# As paired differences:
+
 # %% tags=["claim:ch5.gamma_minority", "claim:ch5.temperature_helps", "claim:ch5.ldt_alone", "claim:ch5.weights_rescue", "claim:ch5.beats_additive"]
 ledger.enter(entries.accuracies(runs))
 
 # %% [markdown]
 # At $R=10$ everything but the negative exponent helps, the additive adjustment too, *although its limit is that of plain cross-entropy*.
-# The limit is not the whole story: the way there is.
+# The limit is not the whole story.
 #
-# At $R=100$ LDT alone loses the rare classes, with the ordinary recipe all of them.
-# A small temperature also makes the gradient of a rare example small.
+# At $R=100$ LDT alone loses the rare classes, with the ordinary recipe all of them: a small temperature also makes the gradient of a rare example small.
 # With weights $1/n$ the same temperatures are far better than plain cross-entropy.
 #
 # ### After training
 #
-# The paper's text has no test accuracy and no method after training.
-# A footnote points to an extended arXiv version, and a summary of that speaks of a simple rebalancing after training, from LDT's geometry, with preliminary gains; we have not read it.
-# The construction below is ours: it changes a trained classifier $W$ so that it has the shape of LDT with exponent $\gamma$ but stays in its frame.
+# Our *geometry swap* changes a trained classifier $W$ so that it has the shape of LDT with exponent $\gamma$ but stays in its frame.
 # The rivals divide each $w_c$ by a power of its length (Kang et al., 2020), or subtract $\tau\log\pi_c$ from the logits (Menon et al., 2021).
 # All knobs are chosen on 600 validation images and judged on the test images.
+#
+# <details><summary>What the paper has on this</summary>
+#
+# Its text has no test accuracy and no method after training.
+# A footnote points to an extended arXiv version, and a summary of that speaks of a simple rebalancing after training, from LDT's geometry, with preliminary gains; we have not read it.
+#
+# </details>
+#
+# One setting in a table, then the gains over raw logits in all four:
 
 # %%
 study.rebalanced_table(runs["R = 10, ordinary"], "CE")
@@ -535,18 +611,20 @@ four = {name: runs[name] for name in list(settings)[:4]}
 plots.legend_above(figures.rebalanced(ax, four))
 plt.show()
 
+# %% [markdown]
+# Against each other:
+
 # %% tags=["claim:ch5.retraining_pays", "claim:ch5.post_hoc", "claim:ch5.post_hoc_additive", "claim:ch5.post_hoc_norm"]
 ledger.enter(study.contests(four))
 
 # %% [markdown]
-# Every way to change the trained classifier helps.
 # The geometry swap beats the division by lengths, and subtracting log priors is at least as good as the swap: the simplest one is enough here.
 # It also holds its own against training again with LDT and weights.
 #
 # ## Break it
 #
 # **Temperatures that are too strong.**
-# Under a ridge a larger $\gamma$ makes the logits of rare classes small, and the collapse comes at a smaller ridge.
+# Under a ridge a larger $\gamma$ makes the logits of rare classes small, and the collapse comes early.
 
 # %% tags=["nbval-check-output"]
 n = geometry.step_counts(5, 5, 100)
@@ -563,13 +641,11 @@ for gamma in (0.0, 0.5, 1.0, 1.5):
 # "The larger $\gamma$ the safer" is false.
 #
 # **Averages that agree.**
-# Lengths and mean angles can match the prediction while single entries do not.
-# So we measured the distance of whole Gram matrices, as the paper does in its Figure 4.
+# Lengths and mean angles can match while single entries do not; so distances here are of whole Gram matrices, as in the paper's Figure 4.
 #
 # ## At scale
 #
-# The same cells at the `full` profile: full Fashion-MNIST, 5,000 images a majority class, ten seeds, all thirteen exponents.
-# Such a record appears in the claim box beside the laptop's; this is whether there is one.
+# The same cells at the `full` profile: 5,000 images a majority class, ten seeds, all thirteen exponents.
 
 # %%
 for name in ("full", "paper"):
@@ -579,9 +655,8 @@ for name in ("full", "paper"):
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts of this run.
-# The sentences below them are about the committed record; a run on your machine may differ where an interval touches its limit.
-# "±" is half of the 95 % interval over repetitions, by Student's t.
+# The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
+# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -597,25 +672,13 @@ Trained models of free features end there, in the median of 28 settings: {ch5.cl
 Plain cross-entropy ends at SELI: {ch5.seli}.
 Weights do not move the limit (ours): {ch5.weights_keep_limit}; additive terms do not: {ch5.additive_keeps_limit}.
 LDT has a symmetric point at every imbalance: {ch5.ldt_symmetric}; CDT has none: {ch5.cdt_never}, but at $\gamma=1/2$ it lays embeddings on classifiers: {ch5.cdt_aligned}.
-With two classes and fixed features CDT is plain cross-entropy: {ch5.binary_cdt}.
-As the imbalance grows, plain cross-entropy collapses the minority and LDT at $\gamma=1$ the majority: {ch5.collapse_ratio}; LDT ½ and CDT ¼ collapse no minority: {ch5.no_collapse}. CDT keeps both groups apart over a wider range of exponents: {ch5.cdt_wide}.
-
-**The way there.**
-The paper's marks of free features are those of unfinished training without a ridge, not of the ridge in the released script: {ch5.ufm_marks}.
-At $R=20$ CDT is slower for $\gamma=1$ than for $\gamma=1/2$: {ch5.slower_gamma}; at $\gamma=1$ a larger imbalance is slower: {ch5.slower_ratio}.
-Steps of equal length are faster than gradient descent (ours): {ch5.normalised_faster}; spectral steps bring CDT ½ nearer than those do (ours): {ch5.spectral_cdt}.
-The multipliers tell which margin comes last (ours): {ch5.slowest_margin}.
-At $R=100$ a large ridge collapses the minority too (ours): {ch5.collapse}, and a small one does not (ours): {ch5.collapse_goes}.
-LDT ½ with weights is balanced at every ridge (ours): {ch5.half_and_weights}.
 
 **A network.**
 With the printed recipe, temperatures move the lengths and weights less so: {ch5.knobs}; additive terms leave them: {ch5.additive_flat}. At LDT ½ lengths are nearly equal: {ch5.half_ratio}.
 Classifiers fit theory better under CDT, embeddings under LDT: {ch5.which_side}.
 Of several limits a network is nearest to its own: {ch5.nearest_limit}.
-CDT with strong exponents is hard to fit: {ch5.cdt_hard_fit}.
 Our networks are small and train for 60 epochs, not 350; which of the two matters we did not test.
 With the ridge on its features a network ends at the exact solution for it (ours): {ch5.network_ridge}.
-With offsets from the prediction it reaches the limit (ours): {ch5.network_assisted}; classifiers that start at the shape of the limit end nearer to it (ours): {ch5.warm_start}.
 
 **Accuracy.**
 A larger $\gamma$ favours the rare classes (ours): {ch5.gamma_minority}.
@@ -627,6 +690,21 @@ Nor does training again with LDT and weights (ours): {ch5.retraining_pays}.
 **What we could not test.**
 Residual networks on CIFAR-10, cosines: {ch5.resnet}, and lengths: {ch5.resnet_lengths}.
 What the extended version is said to report: {ch5.extended_rebalancing}.
+
+<details><summary>The way there: what was stopped, what is faster, what a ridge does, and CDT</summary>
+
+As the imbalance grows, plain cross-entropy collapses the minority and LDT at $\gamma=1$ the majority: {ch5.collapse_ratio}; LDT ½ and CDT ¼ collapse no minority: {ch5.no_collapse}. CDT keeps both groups apart over a wider range of exponents: {ch5.cdt_wide}.
+With two classes and fixed features CDT is plain cross-entropy: {ch5.binary_cdt}.
+With offsets from the prediction a network reaches the limit (ours): {ch5.network_assisted}; classifiers that start at the shape of the limit end nearer to it (ours): {ch5.warm_start}.
+CDT with strong exponents is hard to fit: {ch5.cdt_hard_fit}.
+The paper's marks of free features are those of unfinished training without a ridge, not of the ridge in the released script: {ch5.ufm_marks}.
+At $R=20$ CDT is slower for $\gamma=1$ than for $\gamma=1/2$: {ch5.slower_gamma}; at $\gamma=1$ a larger imbalance is slower: {ch5.slower_ratio}.
+Steps of equal length are faster than gradient descent (ours): {ch5.normalised_faster}; spectral steps bring CDT ½ nearer than those do (ours): {ch5.spectral_cdt}.
+The multipliers tell which margin comes last (ours): {ch5.slowest_margin}.
+At $R=100$ a large ridge collapses the minority too (ours): {ch5.collapse}, and a small one does not (ours): {ch5.collapse_goes}.
+LDT ½ with weights is balanced at every ridge (ours): {ch5.half_and_weights}.
+
+</details>
 """,
 )
 
@@ -659,28 +737,26 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # %% [markdown]
 # A checklist for the pilot:
 #
-# 1. **Subtract $\tau\log\pi_c$** from the logits of the model you have, $\tau$ chosen on validation data. No training.
+# 1. **Subtract $\tau\log\pi_c$** from the logits of the model you have, $\tau$ chosen on validation data.
 # 2. **Look at lengths and cosines** of the classifiers. A cosine near 1 between rare classes is a collapse: lower the weight decay, or weight.
 # 3. **If you retrain**, try LDT at $\gamma=1/2$ *with* weights $1/n$ (`losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))`) and LA with $\tau=1$; keep the better on validation data.
 # 4. **Never use a temperature alone** on a strong imbalance and a short schedule.
-# 5. **Train on after the training error is zero** if you want the shape, with steps of equal length (or spectral ones for CDT); the distance to the prediction tells you whether you are there.
-# 6. **Report majority, minority and balanced accuracy** as paired differences over at least five seeds.
+# 5. **Train on after the training error is zero** if you want the shape, with steps of equal length (or spectral ones for CDT).
+# 6. **Report majority, minority and balanced accuracy** as paired differences over five seeds.
 #
-# **Do not use it** when the validation set is too small to choose one number, when rare labels are often wrong (not tested here), or when test and training priors agree and plain accuracy is what counts.
+# **Do not use it** when the validation set is too small to choose one number, when rare labels are often wrong (not tested here), or when plain accuracy at the training priors counts.
 
 # %% [markdown]
 # ## Recap
 #
 # - The limit depends on counts and temperatures; weights and additive terms only change the way.
 # - LDT at $\gamma=1/2$ has a balanced limit; with weights $1/n$ it is balanced all the way.
-# - Rare classifiers get short, rare embeddings long.
 # - Plain cross-entropy collapses the minority as the imbalance grows; weight decay brings the collapse early.
 # - A prediction with the ridge in it fits a small network; without, it does not.
-# - A figure of training that was stopped shows where it stopped: look for the steps before you look for a ridge.
 #
 # ### Quiz
 #
-# 1. Why do weights on the examples not move the limit?
+# 1. Why do weights not move the limit?
 # 2. LDT with $\gamma=1/4$ at $R=100$: which plain problem has the same classifiers?
 # 3. Two rare classes have classifiers with cosine 0.98. What do you check first?
 # 4. A colleague uses LDT at $\gamma=1/2$ and gets no rare class right. What is missing?
@@ -699,13 +775,12 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # ### Exercises
 #
 # 1. Derive the logits of CDT by minimising the length of a column.
-# 2. Show that LDT at $R$ shares its classifiers with plain cross-entropy at $R^{1-2\gamma}$, and find the factor of the embeddings.
-# 3. Test on a long-tailed set of counts that square-root temperatures give an ETF.
+# 2. Show that LDT at $R$ shares its classifiers with plain cross-entropy at $R^{1-2\gamma}$.
+# 3. Test on long-tailed counts that square-root temperatures give an ETF.
 # 4. Find the ridge at which the minority classifiers merge, for CE and LDT ½ at $R=100$.
-# 5. For CDT at $\gamma=1/2$, predict from the multipliers which pair converges last, and watch it.
+# 5. For CDT at $\gamma=1/2$, predict which pair converges last, and watch it.
 # 6. Remove the bias of a small ridge with offsets, and show that for LDT ½ they are the weights $1/n$.
 #
 # [Solutions](../solutions/5_ce_geometry.ipynb) are executed with the book.
 #
 # **Before this** came [chapter 4](4_lpt_experts.ipynb), where the loss mattered more than what was trained.
-# The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

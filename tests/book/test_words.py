@@ -63,6 +63,27 @@ def test_a_planted_code_name_is_caught(tmp_path):
     assert set(code_names(table)) - used_names(tmp_path) == {"local"}
 
 
+# The box of a chapter's paper
+
+BOX = ["What the paper proves.", "What it shows.", "What we could read."]
+
+
+def boxes(text: str) -> list[str]:
+    """What the boxes of a .py half say, label by label; a label stands in a quote."""
+    return re.findall(r"^# > \*\*(What .+?)\*\*$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("py", CHAPTERS, ids=lambda py: py.stem)
+def test_one_box_says_what_the_paper_proves_shows_and_what_was_read(py):
+    assert boxes(py.read_text("utf-8")) == BOX
+
+
+def test_a_box_with_a_missing_part_is_caught():
+    box = "# > **What the paper proves.**\n# > Nothing.\n# >\n# > **What it shows.**\n"
+    assert boxes(box) == BOX[:2]
+    assert boxes(box.replace("# > ", "# ")) == []
+
+
 # The glossary
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")

@@ -14,8 +14,7 @@ CLAIMS = {
     id: Claim(id=id, says=f"{id}!", repetition="seed", **ABOUT)
     for id in ("ch9.a", "ch9.b", "ch9.c", "ch9.d", "ch9.e")
 }
-PAPER = {"read": "Its title."}
-CHAPTER = Chapter("ch9", "Nine", "Is it so?", PAPER, "chapters/9_nine", CLAIMS)
+CHAPTER = Chapter("ch9", "Nine", "Is it so?", {}, "chapters/9_nine", CLAIMS)
 RECORD = Record(
     chapter="ch9",
     profile="laptop",
@@ -127,10 +126,9 @@ def test_the_first_claims_of_the_paper_carry_a_chapter():
     assert "needs ≥ 0.5" in opening.carrying(CHAPTER)
 
 
-def test_what_was_read_stands_below_the_claims():
+def test_where_claims_were_read_stands_below_them():
     said = opening.carrying(CHAPTER)
-    assert "What we could read of the paper: Its title." in said
-    assert "read in: the paper&#39;s text, 5." in said
+    assert "claims here were read in: the paper&#39;s text, 5." in said
 
 
 def test_folds_and_formulas_take_no_reading_time():

@@ -98,7 +98,6 @@ def carrying(chapter: claims.Chapter) -> str:
         *TEMPLATES,
         rows=rows,
         counted=counted,
-        read=chapter.paper.get("read", ""),
         evidence={how: papers.count(kind) for kind, how in READ_IN.items()},
     )
 
