@@ -72,7 +72,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured, never typed.
+# Each [verdict](../glossary.md) is computed from what was measured, never typed.
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
@@ -730,10 +730,10 @@ for rule in (1.0, "priors", "effective"):
 # 2. **Scale** the features and choose the ridge by cross-validation, inside each rule. With more features than samples look among large ones, up to 1,000.
 # 3. **Compare four heads** on held-out data: ratio of priors, `"effective"`, several downsampled heads averaged, and weight 1 with a moved threshold. The last is the cheapest. For shirts and pullovers it and the averaged downsamples led, too close to name a winner; for dresses it was a little behind.
 # 4. **Report both classes and the average**, with an interval over resamples. State the price for the common class in the first line.
-# 5. **Decide who is favoured** with the people who carry the cost of each error, and write it down. Equal errors are one choice among many.
+# 5. **Decide who is favoured** with the people who carry the cost of each error. Equal errors are one choice among many.
 # 6. **Monitor** both error rates in operation. A shift of the priors changes the right threshold.
 #
-# **Do not use it** when scores must be calibrated probabilities, with fewer than about 20 rare samples to judge by (the measured error of the rare class is then too uncertain to choose between heads; a rule of thumb, not tested), or when the rare class is several different things.
+# **Do not use it** when scores must be calibrated probabilities, with fewer than about 20 rare samples to judge by (a rule of thumb, not tested), or when the rare class is several different things.
 
 # %% [markdown]
 # ## Recap

@@ -75,7 +75,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
+# Each [verdict](../glossary.md) is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
 #
@@ -364,7 +364,7 @@ contests = {
 ledger.enter(*study.measured(birds, contests))
 
 # %% [markdown]
-# ERM is where a reader of the papers would look for it, and DFR's gain has the published size.
+# ERM is where the papers have it, and DFR's gain has the published size.
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
 # Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR no further.
 # In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
@@ -535,7 +535,7 @@ found
 # A pilot cannot show it: no such image exists to test on.
 #
 # "What a patch costs" is the accuracy that malignant cases lose by having one.
-# Pasting has a price too: the benign cases fall further, most of all those with a patch.
+# Pasting has a price too: the benign cases fall further, most those with a patch.
 #
 # ### One threshold, or one layer?
 #
@@ -747,8 +747,8 @@ budget.bill(birds, drawn["birds"], price, **tries)
 #
 # 1. Show that the zeros of an averaged head are the zeros common to all.
 # 2. Replace the l1 penalty by l2. Does sparsity matter for the worst group?
-# 3. Shrink the validation groups from all samples to ten. When does DFR fail?
-# 4. Permute the background labels within each class before balancing. How much of the gain remains?
+# 3. Shrink the validation groups to ten samples. When does DFR fail?
+# 4. Permute the background labels within each class. How much of the gain remains?
 # 5. Erase the background direction from the features instead of refitting.
 # 6. Derive the patch's log odds with three and four balanced groups, and check the signs.
 #

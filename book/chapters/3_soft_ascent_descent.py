@@ -77,7 +77,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured.
+# Each [verdict](../glossary.md) is computed from what was measured.
 # The long form, with definitions and numbers, is at the [end](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
@@ -738,7 +738,7 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 #
 # - A robust loss is a rule for weights; SoftAD's descends above a level, ascends below.
 # - The level must stay below the loss of a constant prediction.
-# - A method that adds two gradients takes longer steps; compare at equal length.
+# - Adding two gradients makes longer steps; compare at equal length.
 # - A smaller tail is mostly confidence; calibrate before you compare.
 #
 # ### Quiz
@@ -762,7 +762,7 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 # ### Exercises
 #
 # 1. Draw the weight curves on one batch, with each rule's effective sample size.
-# 2. Prove the identity of COCE as released, and write a test that would have caught it.
+# 2. Prove the identity of COCE as released, and test for it.
 # 3. Derive the threshold of chi-square DRO, and check it numerically.
 # 4. Turn the share of hard points from 0 to 0.6. Where do the group methods lose more than they win?
 # 5. Move the level through $\ln 2$ in the plane: predict, then observe.

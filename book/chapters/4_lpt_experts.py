@@ -24,7 +24,7 @@
 #
 # After this chapter you can
 #
-# - **measure** how much there is to adapt, before you choose a method;
+# - **measure** how much there is to adapt;
 # - **adapt** a frozen transformer without touching its code;
 # - **compare** ways of training on equal terms: one loss, one augmentation, a rate for each;
 # - **take apart** a method into parts;
@@ -74,7 +74,7 @@ print(f"profile {P.name}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured, never typed.
+# Each [verdict](../glossary.md) is computed from what was measured, never typed.
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
@@ -135,7 +135,7 @@ plt.show()
 
 # %% [markdown]
 # The bars fall by a factor of a hundred.
-# "Few" is fewer than 20 images; those are half of the classes.
+# "Few" is fewer than 20 images, "many" at least 100; the first are half of the classes.
 # Test sets are balanced, so each class counts equally.
 #
 # ## From names alone
@@ -590,7 +590,7 @@ for name, z in found.items():
 # 6. **A scorer last**, on held-out images if you can spare any; keep it only if it beats the mean.
 # 7. **Log which expert decided**, and report rare classes in money: a missed part costs rework or a stopped line.
 #
-# **Do not use it** when one more forward pass does not fit the machine, when both models make the same mistakes (print the share of images on which at least one is right), or when the licences of the base models do not allow it.
+# **Do not use it** when one more forward pass does not fit the machine, when both models make the same mistakes, or when the licences of the base models do not allow it.
 #
 # ## Recap
 #
@@ -604,7 +604,7 @@ for name, z in found.items():
 #
 # 1. Why must a comparison of ways of training use one loss?
 # 2. Full fine-tuning is as good as a linear probe on your data. What do prompts buy?
-# 3. Why does a scorer on all confidences lose the rare classes?
+# 3. Why does a scorer on all confidences lose rare classes?
 # 4. Two experts are right on 75 % each; at least one is right on 76 %. Is a mixture worth it?
 # 5. The head's scale is 20 for one expert and 80 for the other. What happens to the mean of logits?
 #
@@ -624,7 +624,7 @@ for name, z in found.items():
 # 2. Which letters does each entry of the pool collect: by script, base letter or accent?
 # 3. Plot rare-class accuracy against the number of inputs of the scorer.
 # 4. Fit a scorer to the label "which expert is right". What would be a useful label?
-# 5. Take a word away from the names and watch the zero-shot accuracy of its letters; how many images repair it?
+# 5. Take a word away from the names; how many images repair its letters?
 # 6. Draw the trade-off between frequent and rare classes over $\tau$ for four imbalance ratios.
 # 7. Break the scale of one expert and repair it with a temperature.
 #
@@ -632,4 +632,3 @@ for name, z in found.items():
 #
 # **Before this** came [chapter 3](3_soft_ascent_descent.ipynb), where hard examples got a weight of their own.
 # **Next**, [chapter 5](5_ce_geometry.ipynb) asks what a loss changes inside the network.
-# The symbols are explained in [Notation](../notation.md), the papers in [References](../references.md).

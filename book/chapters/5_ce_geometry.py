@@ -81,7 +81,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each verdict is computed from what was measured.
+# Each [verdict](../glossary.md) is computed from what was measured.
 # The long form, with definitions and numbers, is at the [end](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
@@ -738,7 +738,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # A checklist for the pilot:
 #
 # 1. **Subtract $\tau\log\pi_c$** from the logits of the model you have, $\tau$ chosen on validation data.
-# 2. **Look at lengths and cosines** of the classifiers. A cosine near 1 between rare classes is a collapse: lower the weight decay, or weight.
+# 2. **Look at lengths and cosines** of the classifiers. Rare classes with a cosine near 1 collapsed: lower the weight decay, or weight.
 # 3. **If you retrain**, try LDT at $\gamma=1/2$ *with* weights $1/n$ (`losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))`) and LA with $\tau=1$; keep the better on validation data.
 # 4. **Never use a temperature alone** on a strong imbalance and a short schedule.
 # 5. **Train on after the training error is zero** if you want the shape, with steps of equal length (or spectral ones for CDT).
@@ -758,8 +758,8 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 #
 # 1. Why do weights not move the limit?
 # 2. LDT with $\gamma=1/4$ at $R=100$: which plain problem has the same classifiers?
-# 3. Two rare classes have classifiers with cosine 0.98. What do you check first?
-# 4. A colleague uses LDT at $\gamma=1/2$ and gets no rare class right. What is missing?
+# 3. Two rare classifiers have cosine 0.98. What do you check first?
+# 4. A colleague uses LDT at $\gamma=1/2$ and gets no rare class right. Why?
 # 5. Which of the two grows for a rare class, classifier or embedding?
 #
 # <details><summary>Answers</summary>
