@@ -117,10 +117,12 @@ def trust(found: list[Card]) -> str:
     minutes = sum(card.minutes or 0 for card in found)
     total = sum(len(card.verdicts) for card in found)
     stay = stability.staying()
-    seeds = f"with fresh seeds {stay.same / stay.of:.1%} of marks stay · "
+    seeds = ""
+    if stay.of:
+        seeds = f"with fresh seeds {stay.same / stay.of:.1%} of marks stay · "
     return (
         f"<p class='trust'>{total} claims of {len(found)} papers · all chapters run in "
-        f"{minutes} min on a laptop, without a network · {seeds if stay.of else ''}"
+        f"{minutes} min on a laptop, without a network · {seeds}"
         "<a href='scoreboard.html'>every number</a></p>"
     )
 
