@@ -107,6 +107,12 @@ def test_an_unchanged_book_is_not_executed_again(book, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_only_what_is_named_is_executed(tmp_path):
+    group = [tmp_path / "1_a.py", tmp_path / "2_b.py"]
+    assert execute.named(group, ["2_"]) == group[1:]
+    assert execute.named(group, []) == group
+
+
 @pytest.mark.parametrize(
     ("changed", "chapter", "page"),
     [

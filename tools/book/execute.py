@@ -1,6 +1,6 @@
 """Execute the notebooks whose inputs have changed, several at once.
 
-python -m tools.book.execute [--jobs N]
+python -m tools.book.execute [--jobs N] [6_]    all, or what begins like 6_
 
 Chapters and solutions run first, then the pages that read their results. A notebook
 that fails leaves the last good executed notebook and record in place.
@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.book.layout import Book, dumps, read_source, write
@@ -206,12 +207,20 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run(book: Book, jobs: int | None = None) -> list[str]:
-    """Execute what is stale and return the stories of the failures."""
+def named(group: Sequence[Path], only: Sequence[str]) -> list[Path]:
+    """Notebooks whose names begin as asked, or all."""
+    return [py for py in group if not only or py.stem.startswith(tuple(only))]
+
+
+def run(book: Book, jobs: int | None = None, only: Sequence[str] = ()) -> list[str]:
+    """Execute what is stale, or of that only notebooks whose names begin like `only`.
+
+    Returns the stories of the failures.
+    """
     # One accelerator is one worker.
     jobs = jobs or (cores() if book.on_cpu else 1)
     for group in (book.chapters(), book.pages()):
-        stale = [py for py in group if not book.is_current(py)]
+        stale = [py for py in named(group, only) if not book.is_current(py)]
         if stale:
             print(f"executing {len(stale)} of {len(group)} notebooks", flush=True)
             if failures := asyncio.run(_execute_all(book, stale, jobs)):
@@ -222,9 +231,10 @@ def run(book: Book, jobs: int | None = None) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, help="notebooks to run at a time")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("only", nargs="*", help="beginnings of names: 6_ is chapter 6")
+    given = parser.parse_args()
     try:
-        failures = run(Book.here(), jobs)
+        failures = run(Book.here(), given.jobs, given.only)
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("\ninterrupted; the last good results are in place", file=sys.stderr)
         return 130

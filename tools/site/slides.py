@@ -193,7 +193,7 @@ def deck(book: Book, pages: Path) -> str:
         path = pages / f"{claims.load(key).page}.ipynb"
         if path.exists():
             notebook = nbformat.read(path, as_version=4)
-            chapters.append(chapter(key, notebook, asked[key[2:]], rows))
+            chapters.append(chapter(key, notebook, asked.get(key[2:], []), rows))
     return render(
         "slides.html",
         *TEMPLATES,
