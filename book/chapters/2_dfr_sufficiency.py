@@ -82,7 +82,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # - **Birds, skin**: two worlds of drawn images. On birds all four groups exist and the background agrees with the label in 95 % of the training images; on skin one of four groups is missing.
 # - **ERM**: ordinary training on the mean loss. **Balanced data**: the same, on images whose nuisance is independent of the class.
 # - **Worst group**: the smallest accuracy of any group. **Train-prior mean**: group accuracies, weighted as in training; **test mean**: each test image counted once.
-# - **Moved threshold**: the network's own head with another bias, chosen on validation data.
+# - **Moved threshold**: the network's own head with another bias, the one that suits the worst group of validation data.
 # - **Group DRO**: trains the network with more weight on the group with the larger loss. **AFR**: refits the head with more weight on examples that the network gets wrong.
 # - **Flips**: predictions that change when the nuisance is edited; the **floor** is what a redraw of the same kind changes. **Patch effect**: the change of the score when a patch is added.
 # - **Map**: a class activation map, where in the image the evidence for a class lies.
@@ -111,7 +111,7 @@ board.claim_box("ch2", "laptop", "full")
 # %% [markdown]
 # ## The effect in one picture
 #
-# The *core* feature belongs to the object and is noisy; the nuisance is clean and agrees with the label in 95 % of the training samples.
+# There are two features: the *core* feature belongs to the object and is noisy; the nuisance is clean and agrees with the label in 95 % of the training samples.
 # A group is a combination of label $y$ and nuisance $a$.
 
 
@@ -348,7 +348,7 @@ plt.show()
 
 # %% [markdown]
 # Seeds redraw backgrounds, splits and networks from one pool of garments, so "±" does not cover new garments.
-# The last three columns are all called "accuracy".
+# Papers call each of the last three columns "accuracy".
 # By the *train-prior mean*, which weights groups as they occur in training, ERM is best of all: whoever reports only that average sees no problem.
 # As differences:
 
@@ -531,7 +531,7 @@ found
 
 # %% [markdown]
 # The malignant cases gain and the benign pay.
-# Of the methods that see three groups, group DRO leaves the missing one least far behind and pays most on the mix of the training set.
+# Of the methods that see three groups, group DRO leaves the missing one least far behind.
 # A pilot cannot show it: no such image exists to test on.
 #
 # "What a patch costs" is the accuracy that malignant cases lose by having one.
@@ -585,7 +585,8 @@ study.table(skin, methods, numbers)
 # %% [markdown]
 # ## At scale
 #
-# The same cells at the `full` profile: the full Fashion-MNIST, the worlds at full size, ten seeds, five epochs.
+# The same cells at the `full` profile: the worlds at full size, ten seeds, five epochs.
+# Waterbirds with a ResNet-50 has a command of its own, see [How to run](../how_to_run.md).
 
 # %%
 for name in ("full", "paper"):
@@ -627,7 +628,7 @@ Pasting repairs most of what a patch costs (ours): {ch2.manufactured_group}.
 One threshold does as well as DFR on the groups that exist (ours): {ch2.one_threshold}. The mean difference is small.
 
 **What we could not test.**
-Waterbirds and ISIC with a ResNet-50 are not part of the book: {ch2.waterbirds}, {ch2.isic}.
+A ResNet-50 on Waterbirds: {ch2.waterbirds}, the command is there; on ISIC: {ch2.isic}.
 
 <details><summary>Other features, the inside, the maps</summary>
 

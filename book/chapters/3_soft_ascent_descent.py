@@ -104,7 +104,7 @@ board.claim_box("ch3", "laptop", "full")
 # > The parent paper shows one for two steps of flooding.
 # >
 # > **What it shows.**
-# > In saved notebooks, for a small network on noisy CIFAR-10, COCE is a little more accurate than ERM, COCE-A less, both with half of its test loss; SharpDRO is behind.
+# > In saved notebooks, for a small network on noisy CIFAR-10, COCE is a little more accurate than ERM, COCE-A less, both with about half of its test loss; SharpDRO is behind.
 # >
 # > **What we could read.**
 # > The abstracts of two versions, the start of the introduction, the released code and its saved notebooks; of the parent paper the text, in a copy whose constants we did not check.
@@ -333,7 +333,7 @@ study.dashboard_table(rare["mlp"], dashboard, study.LABELS)
 
 # %% [markdown]
 # Never read one column alone: a small spread can also mean that a model predicts the same for everything.
-# On this model the family gains most accuracy; the figure has all three, with 95 % intervals, here and below.
+# On this model the family gains most accuracy; the figure has all three models, with 95 % intervals, here and below.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
@@ -396,7 +396,7 @@ fig.legend(*handles, ncols=4, loc="outside lower center", fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# SharpDRO loses most where it should win.
+# On two models SharpDRO loses most where it should win.
 #
 # ## Is concentration flatness?
 #

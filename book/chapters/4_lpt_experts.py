@@ -435,7 +435,7 @@ reports.member_table(rows)
 # One expert that is adapted twice and averaged gains a little, by chance alone; two visual experts that were pretrained from different starts gain most of what two kinds gain.
 # So most of the gain is that of two pretrainings, whatever their kind; the difference in kind adds a couple of points.
 # A poor third (a probe of a network that was never pretrained) costs a little.
-# "Forward selection" adds an expert while the mean gets more validation images right; it leaves the poor one out by itself.
+# "Forward selection" adds an expert while the mean gets more validation images right.
 # "Language times" is a wrong scale of the logits: the sharper expert weighs more ([solution 7](../solutions/4_lpt_experts.ipynb) repairs it).
 #
 # How good must the second expert be?
@@ -480,6 +480,9 @@ reports.scorer_table(rows)
 # It is above one half, so the weight leans to the right expert.
 # But for a single image it is often wrong, and it tells nothing new: in the mean of logits a confident expert counts more already.
 # So do not show an image's weight as the reason for its answer.
+#
+# **Joint training**, of all parts and the scorer at once, makes a poorer mixture of experts that are poor alone.
+# A likely cause, untested: only the mixture has a loss.
 #
 # ## What it costs
 #

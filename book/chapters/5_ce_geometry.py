@@ -27,7 +27,7 @@
 #
 # - **name** the four knobs of cross-entropy and say what each moves;
 # - **compute** the shape that a loss drives a network to, and its distance from there;
-# - **recognise** minority collapse, and tell its two causes apart;
+# - **recognise** minority collapse and its two causes;
 # - **choose** an adjustment, and know when retraining is not needed.
 #
 # Before it you need:
@@ -187,7 +187,7 @@ print("LDT by hand = package")
 #
 # ### The formula
 #
-# Let $\delta_c$ the temperatures, $v=1$ for LDT and $v_c=1/\delta_c$ for CDT, $P$ the projection that removes $v$, and
+# Let $\delta_c$ be the temperatures, $v=1$ for LDT and $v_c=1/\delta_c$ for CDT, $P$ the projection that removes $v$, and
 #
 # $$A=P\,\mathrm{diag}(n_c/\delta_c^2)\,P .$$
 #
@@ -300,7 +300,7 @@ plt.show()
 # %% [markdown]
 # This is the paper's Figure 3, for free features: lines are theory, filled marks our model stopped at the printed time, hollow ones the paper's, read off its vector graphics.
 # The cosines are at $R=10$, and dotted is the value of balanced classes.
-# Hollow lies on filled, and both lie off the lines: the paper's marks show *unfinished training*.
+# Hollow lies on filled, both off the lines: the paper's marks show *unfinished training*.
 # With LDT all angles and lengths meet at $\gamma=1/2$; with CDT never.
 #
 # ### Which recipe made the marks?
@@ -319,7 +319,7 @@ plt.show()
 ledger.enter(entries.stopped(starts))
 
 # %% [markdown]
-# Dotted: the printed time, and the script's default.
+# Dotted: printed time and script's default.
 # Stopped near the printed time the model is within a tenth of the marks (in logs); with the script's ridge it is far away, except near $\gamma=0$, where the two agree by coincidence.
 # A smaller ridge, near $10^{-4}$, would fit about as well, so the marks alone do not exclude every ridge.
 #
@@ -432,8 +432,7 @@ plt.show()
 #
 # ## A network
 #
-# Six classes of Fashion-MNIST: trousers, bags and ankle boots have 500 images each, dresses, sandals and sneakers 50 ($R=10$) or 5 ($R=100$).
-# The network has two hidden layers.
+# Six classes of Fashion-MNIST: trousers, bags and ankle boots have 500 images each, dresses, sandals and sneakers 50 ($R=10$) or 5 ($R=100$); two hidden layers.
 # In the first recipe the ridge is on classifiers and features, as above.
 # In the *ordinary* recipe it is a weight decay of $5\cdot10^{-4}$ on everything, with batch normalisation; that is the default of the released script, where the paper says $10^{-5}$.
 # The *printed* recipe has $10^{-5}$, and 60 epochs; the paper has larger networks, ten classes and 350 epochs.
@@ -487,13 +486,13 @@ plots.legend_above(figures.destinations(axes[1], ten, [*five, *more]))
 plt.show()
 
 # %% [markdown]
-# What is far from the limit is near to the solution with its ridge:
+# Right: what is far from the limit is near to the solution with its ridge.
 
 # %% tags=["claim:ch5.network_ridge", "claim:ch5.network_assisted"]
 ledger.enter(entries.with_the_ridge(ten, assisted))
 
 # %% [markdown]
-# So these networks stop short of the limit, and very near the exact solution *with their ridge*.
+# These networks stop short of the limit, and very near the exact solution *with their ridge*.
 # LDT with weights needs no assistance: its ridge solution is the limit.
 #
 # ### The paper's sweep, on networks
@@ -585,7 +584,7 @@ ledger.enter(entries.accuracies(runs))
 # The limit is not the whole story.
 #
 # At $R=100$ LDT alone loses the rare classes, with the ordinary recipe all of them: a small temperature also makes the gradient of a rare example small.
-# With weights $1/n$ the same temperatures are far better than plain cross-entropy.
+# With weights $1/n$ the same temperatures beat plain cross-entropy by far.
 #
 # ### After training
 #
@@ -618,7 +617,7 @@ plt.show()
 ledger.enter(study.contests(four))
 
 # %% [markdown]
-# The geometry swap beats the division by lengths, and subtracting log priors is at least as good as the swap: the simplest one is enough here.
+# The geometry swap beats the division by lengths, and subtracting log priors is at least as good as the swap.
 # It also holds its own against training again with LDT and weights.
 #
 # ## Break it
@@ -645,7 +644,8 @@ for gamma in (0.0, 0.5, 1.0, 1.5):
 #
 # ## At scale
 #
-# The same cells at the `full` profile: 5,000 images a majority class, ten seeds, all thirteen exponents.
+# The same cells at the `full` profile: 5,000 images a majority class, ten seeds, all exponents.
+# A ResNet-18 on CIFAR-10 has a command of its own, see [How to run](../how_to_run.md).
 
 # %%
 for name in ("full", "paper"):
@@ -744,7 +744,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # 5. **Train on after the training error is zero** if you want the shape, with steps of equal length (or spectral ones for CDT).
 # 6. **Report majority, minority and balanced accuracy** as paired differences over five seeds.
 #
-# **Do not use it** when the validation set is too small to choose one number, when rare labels are often wrong (not tested here), or when plain accuracy at the training priors counts.
+# **Do not use it** when the validation set is too small to choose one number, when rare labels are often wrong (not tested), or when plain accuracy counts.
 
 # %% [markdown]
 # ## Recap
