@@ -738,7 +738,7 @@ for rule in (1.0, "priors", "effective"):
 #
 # 1. **Count.** Rare samples, common samples, features. If twice the number of rare samples is below the effective features, collect or regularise before you weight.
 # 2. **Scale** the features and choose the ridge by cross-validation, inside each rule. With more features than samples look among large ones, up to 1,000.
-# 3. **Compare four heads** on held-out data: ratio of priors, `"effective"`, averaged downsamples (`methods.downsampled_rows`), and weight 1 with a moved threshold (`methods.balancing_threshold` of `leave_one_out_scores`). The last is the cheapest; for shirts and pullovers it and the averaged downsamples led, too close to name a winner.
+# 3. **Compare four heads** on held-out data: ratio of priors, `"effective"`, averaged downsamples (`weighting.downsampled_rows`), and weight 1 with a moved threshold (`weighting.balancing_threshold` of `weighting.leave_one_out_scores`). The last is the cheapest; for shirts and pullovers it and the averaged downsamples led, too close to name a winner.
 # 4. **Report both classes and the average**, with an interval over resamples. State the price for the common class in the first line.
 # 5. **Decide who is favoured** with the people who carry the cost of each error. Equal errors are one choice among many.
 # 6. **Monitor** both error rates in operation. A shift of the priors changes the right threshold.
