@@ -501,7 +501,7 @@ study.ratio_table(first)
 # The spectral counts hardly leave the ratio of priors.
 # What each rule gains over the priors:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in worst-class accuracy over the ratio of priors for six rules and three pairs. For shirt and pullover every rule but the ambient dimension gains; for dress all gains are close to zero or negative."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in worst-class accuracy over the ratio of priors for six rules and three pairs. For shirt and pullover every rule but the ambient dimension lies above zero, one downsample on shirt not certainly; for dress all gains are close to zero or negative."}}
 rules = ["ambient d", "PCA 99 %", "effective dof"]
 rules += ["one downsample", "32 downsamples", "threshold shift"]
 fig, ax = plt.subplots(figsize=(7.2, 4))

@@ -411,7 +411,7 @@ ledger.enter(*found)
 # %% [markdown]
 # The same for more methods; left of zero is flatter.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of log differences to ERM for six methods and three models. Largest curvature: SAM and SharpDRO lie left of zero on all models, flooding on two, SoftAD right of zero, COCE and COCE-A around zero. Rise up the slope: all methods with a level lie far to the right on every model; SAM and SharpDRO to the right on two."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of log differences to ERM for six methods and three models. Largest curvature: SAM and SharpDRO lie left of zero on all models, flooding on two, SoftAD right of zero; COCE and COCE-A lie around zero on two models and left of it on the convolutional one. Rise up the slope: all methods with a level lie far to the right on every model; SAM and SharpDRO to the right on two."}}
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.6, 3.6))
 for ax, number in zip(axes, ("eigenvalue", "loss_rise")):
     figures.differences(ax, rare, study.SHARP[1:], number, log=True)

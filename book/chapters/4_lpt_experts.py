@@ -14,7 +14,7 @@
 # What the paper adds beyond this did not help here.
 # Its *group prompts*, of which each image picks some from a pool, gain nothing: what its second phase wins in rare classes comes from the loss and the samplers.
 # And no learned *scorer*, a small network that weighs the experts image by image, beats their plain mean.
-# Full fine-tuning is still better than small parts here.
+# With the same loss full fine-tuning is still better than small parts here.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
 # The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT is its predecessor, and LIFT (Shi et al., 2024) a rival.
@@ -230,7 +230,7 @@ reports.rate_table()
 # Only for phase 2 ("second") is the best rate at the end of its range.
 # These runs had 100 steps; how does accuracy grow with more?
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: validation accuracy against 50 to 400 steps. Full fine-tuning is highest and nearly flat from 100 steps on; prompts and adapters, marked parts, rise until about 200 steps; the probe is lowest and nearly flat."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: validation accuracy against 50 to 400 steps. From 100 steps on full fine-tuning is highest and nearly flat; prompts and adapters, marked parts, rise until 200 steps, for the visual expert slowly until 400; the probe is lowest and nearly flat."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharey=True)
 for ax, kind in zip(axes, study.KINDS):
     figures.steps(ax, reports.steps(), kind)
@@ -488,7 +488,7 @@ reports.scorer_table(rows)
 #
 # What each way costs, and its accuracy in per cent:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy in rare classes against trained parameters on a logarithmic axis, a colour for each expert and for their mean, a marker for each way of training. Markers rise from the probe over prompts and adapters; full fine-tuning lies far to the right at little more or the same height. The mean of two adapted experts is above each single expert, the mean of two fully tuned ones highest."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy in rare classes against trained parameters on a logarithmic axis, a colour for each expert and for their mean, a marker for each way of training. Markers rise from the probe over prompts and adapters; full fine-tuning lies far to the right, above phase 1 and below phase 2. The mean of two adapted experts is above each single expert, the mean of two fully tuned ones highest."}}
 table = reports.cost_table(rows, pair)
 fig, ax = plt.subplots(figsize=(7.2, 3.4))
 figures.costs(ax, table).set_xlabel("trained parameters")

@@ -308,7 +308,7 @@ plt.show()
 # The script that was released with the paper has a weight decay of $5\cdot10^{-4}$ by default; the text says that there was none.
 # Both can be computed.
 
-# %% tags=["hide-input", "claim:ch5.ufm_marks", "claim:ch5.slower_gamma", "claim:ch5.slower_ratio"] mystnb={"image": {"alt": "Two panels with a line each for LDT and CDT, logarithmic axes. Left: distance to the marks against rate times steps falls to below 0.1 near thirty thousand, where a dotted line stands, and rises slowly afterwards. Right: distance against the ridge has its least value near 1e-4, and is about 0.7 for LDT and 2 for CDT at the dotted line of 5e-4."}}
+# %% tags=["hide-input", "claim:ch5.ufm_marks", "claim:ch5.slower_gamma", "claim:ch5.slower_ratio"] mystnb={"image": {"alt": "Two panels with a line each for LDT and CDT, logarithmic axes. Left: distance to the marks against rate times steps falls to below 0.1 before a dotted line near thirty thousand, and rises slowly afterwards. Right: distance against the ridge has its least value between 4e-5 and 3e-4, and jumps to about 0.7 for LDT and 1.8 for CDT at the dotted line of 5e-4."}}
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.8, 3.2))
 scan = (
     np.logspace(3, 6, 25),
@@ -507,7 +507,7 @@ ledger.enter(entries.swept_networks(net, runs["printed, warm"]))
 # %% [markdown]
 # Exponent by exponent, with the paper's two kinds of networks as hollow marks:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows, LDT and CDT, of three panels against the exponent gamma. Left: squared length ratio; theory falls steeply, the hollow marks of the paper's MLP and ResNet follow it except at the ends of LDT, and our filled marks fall much less and rise again at the largest exponents. Middle: cosines of classifiers; ours follow theory for CDT and are closer to one another than theory for LDT. Right: cosines of embeddings; ours follow theory for LDT, and of two majority classes under CDT they lie above it, as the paper's do."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two rows, LDT and CDT, of three panels against the exponent gamma. Left: squared length ratio; theory falls steeply, the hollow marks of the paper's MLP and ResNet follow it except at the ends of LDT, and our filled marks fall much less and rise again at the largest exponents. Middle: cosines of classifiers; ours come near to theory for CDT and are closer to one another than theory for LDT. Right: cosines of embeddings; ours follow theory for LDT except at the largest exponents, and of two majority classes under CDT they lie above it, as the paper's do."}}
 fig, axes = plt.subplots(2, 3, sharex=True, figsize=(7.8, 5.6))
 for row, loss in zip(axes, losses):
     cells = sweep.marks(figure=3, loss=loss)
@@ -604,7 +604,7 @@ ledger.enter(entries.accuracies(runs))
 # %%
 study.rebalanced_table(runs["R = 10, ordinary"], "CE")
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in balanced accuracy over raw logits in four settings: geometry swap, division by lengths, additive. All gain; additive gains most in every setting, division by lengths least."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of gains in balanced accuracy over raw logits in four settings: geometry swap, division by lengths, additive. All gain; division by lengths gains least in every setting, and additive at least as much as the swap."}}
 fig, ax = plt.subplots(figsize=(7, 3))
 four = {name: runs[name] for name in list(settings)[:4]}
 plots.legend_above(figures.rebalanced(ax, four))

@@ -249,7 +249,7 @@ def test_recipes_are_distances_by_time_and_by_ridge(page):
     for i, loss in enumerate(("LDT", "CDT")):
         found = axes[0].lines[i].get_ydata(), axes[1].lines[i].get_ydata()
         np.testing.assert_allclose(found[0], sweep.by_time(loss, times)[0])
-        np.testing.assert_allclose(found[1], sweep.by_ridge(loss, ridges))
+        np.testing.assert_allclose(found[1], sweep.by_ridge(loss, [1e-4, 5e-4, 1e-3]))
     assert legend(axes[0]) == legend(axes[1]) == ["LDT", "CDT"]
     assert [ax.lines[2].get_xdata()[0] for ax in axes] == [33_000, 5e-4]
 

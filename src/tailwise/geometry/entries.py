@@ -109,7 +109,8 @@ def collapse() -> Parts:
 def stopped(starts: Sequence[int]) -> Parts:
     """Which recipe made the marks of the free model, and what slows it down."""
     by_loss = {
-        loss: sweep.by_ridge(loss, [5e-4]) - sweep.by_time(loss, None, starts)[:, 0]
+        loss: sweep.by_ridge(loss, [sweep.SCRIPT_RIDGE])
+        - sweep.by_time(loss, None, starts)[:, 0]
         for loss in ("LDT", "CDT")
     }
     logs = {}

@@ -20,6 +20,7 @@ from tailwise.geometry.study import (
 )
 from tailwise.geometry.sweep import (
     PRINTED_TIME,
+    SCRIPT_RIDGE,
     Swept,
     by_ridge,
     by_time,
@@ -166,14 +167,18 @@ def training_fit(ax: Axes, networks: Networks, printed: pd.DataFrame) -> Axes:
 
 
 def recipes(axes: Sequence[Axes], times: Sequence[float], ridges) -> Sequence[Axes]:
-    """Distance to the paper's marks, by training time without a ridge, and by ridge."""
+    """Distance to the paper's marks, by training time without a ridge, and by ridge.
+
+    It jumps where classifiers collapse, so the script's ridge is one of those drawn.
+    """
+    ridges = np.union1d(ridges, SCRIPT_RIDGE)
     for loss, (color, line, _) in zip(("LDT", "CDT"), LOOKS):
         style = dict(color=color, ls=line, label=loss)
         axes[0].plot(times, by_time(loss, times)[0], **style)
         axes[1].plot(ridges, by_ridge(loss, ridges), **style)
     axes[0].set(xlabel="rate × steps, no ridge", ylabel="mean |log| to the marks")
     axes[1].set(xlabel="ridge, trained to the end")
-    for ax, at in zip(axes, (PRINTED_TIME, 5e-4)):
+    for ax, at in zip(axes, (PRINTED_TIME, SCRIPT_RIDGE)):
         ax.axvline(at, color=INK, lw=1, ls=":")
         ax.set(xscale="log", yscale="log", ylim=(0.02, 3))
     return axes

@@ -26,6 +26,7 @@ RATIOS = (2, 10, 20, 100)
 # networks is.
 EPOCHS, BATCH, RATE = 6000, 5, 0.1
 PRINTED_TIME = RATE * EPOCHS * 275 / BATCH  # at R = 10, with 50 and 5 examples a class
+SCRIPT_RIDGE = 5e-4  # default of the released script
 
 
 @cache
