@@ -7,7 +7,15 @@
 # Every answer below was measured in the [transfer matrix](transfer_matrix.ipynb), where each method of this book meets each small world of this book.
 # The worlds are called by what is rare in them: *rare classes*, *rare groups*, *a missing group*, *a long tail*, and *hard examples*.
 # *Worst group* is the smallest accuracy of a group, *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
-# LA adds log priors to the logits in training, LDT multiplies them by a number of the label, VS does both by class, and DFR averages heads on balanced groups; see the [glossary](glossary.md).
+#
+# The methods, in a line each; the [glossary](glossary.md) has more:
+#
+# - *weights by priors* or *by groups*: a sample counts by one over the share of its class or group; with the *effective ratio* the rare class counts more, by the features that the head uses;
+# - *shifted threshold*: the trained head with other intercepts, moved along the log priors;
+# - *downsample averaging*: the mean of heads on balanced subsets of the classes; *DFR*: on balanced groups;
+# - *LA* adds log priors to the logits in training, *LDT* multiplies them by a number of the label, *VS* does both by class; *1/n* are weights by class counts;
+# - *SoftAD* pushes each loss towards a level, *SoftAD of CVaR* the mean of the worst half;
+# - *mean of experts*: two heads, on two feature sets or on halves of the rows, averaged.
 #
 # The worlds are small, so take the direction from here and the size from a pilot on your own data.
 

@@ -75,7 +75,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # %% [markdown]
 # ## The claims
 #
-# Each [verdict](../glossary.md) is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
+# Each [verdict](../index.md#what-a-verdict-means) is computed, never typed; numbers are at the [end of the chapter](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
 #

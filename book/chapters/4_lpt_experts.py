@@ -74,7 +74,7 @@ print(f"profile {P.name}")
 # %% [markdown]
 # ## The claims
 #
-# Each [verdict](../glossary.md) is computed from what was measured, never typed.
+# Each [verdict](../index.md#what-a-verdict-means) is computed from what was measured, never typed.
 # The long form, with definitions and numbers, is at the [end of the chapter](#what-reproduced).
 #
 # <details><summary>Names in the claims</summary>
