@@ -28,7 +28,6 @@ from tools.book.layout import ROOT
 RESULT = ROOT / "book" / "results" / "experts" / "validation.json"
 RUNS = ROOT / "_build" / "runs" / "choices"
 SPLITS = (100, 101)
-AT = 100  # steps at which rates were compared
 STEPS = (50, 100, 200, 400)
 
 
@@ -60,7 +59,7 @@ def main() -> None:
             found += kept(path, choices.tried, pair, kind, task, seed, way, **options)
         return found
 
-    terms = Terms(steps=AT)
+    terms = Terms()
     rates = [row for way in ("probe", "parts", "full") for row in tried(way, terms)]
     if len(given.kinds) < len(study.KINDS):
         return
