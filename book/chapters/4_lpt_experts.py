@@ -243,7 +243,7 @@ plt.show()
 # The contest below has 150 steps, a little early for these, not for the others.
 #
 # Now the contest, on this machine.
-# Each split draws its own pictures, decides anew which classes are rare, and takes the next of the shipped experts: two visual ones, and one that reads names.
+# Each split draws its own pictures, decides anew which classes are rare, and takes the next pair of shipped experts.
 # Accuracy is in per cent, in all classes, in those with many, medium and few images, and on an unseen font; "±" is half of the 95 % interval over splits.
 
 # %%

@@ -3,11 +3,14 @@
 import builtins
 import re
 import symtable
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
+import numpy as np
 import pytest
 
+from tailwise.metrics import Estimate
 from tools.book.layout import ROOT, Book
 from tools.site import exercises
 
@@ -111,6 +114,85 @@ def test_the_checks_pass_with_what_they_read_and_fail_before(made):
         exec(code(cells), own)
         read = listed("Checks read", code(cells, checks=True))
         exec(checks.source, space | {name: own[name] for name in read})
+
+
+def measured(*mean: float, stderr: float = 0.1) -> Estimate:
+    """What a solution would have found: one number, or one for each part."""
+    mean = mean[0] if len(mean) == 1 else np.array(mean)
+    return Estimate(mean=mean, stderr=np.full_like(mean, stderr), n=3)
+
+
+# What the checks of chapter 4 read, as a right solution finds it, and for each name
+# what a wrong one would have: each must be refused.
+FOUND = {
+    1: {
+        "few": (measured(2.5), measured(0.1)),
+        "many": (measured(-3.9), measured(-0.1)),
+        "noise": (measured(-0.2), measured(2.4)),
+    },
+    2: {
+        "rows": (
+            {name: (0.2, np.full(9, 0.1)) for name in ("case", "base letter")},
+            {name: (0.2, np.full(9, 0.3)) for name in ("case", "base letter")},
+        ),
+        "theirs": (0.2, 0.3),
+        "excess": (
+            {"case": 21.0, "base letter": 7.0, "all marks": 4.0, "script": 2.0},
+            {"case": 21.0, "base letter": 3.0, "all marks": 4.0, "script": 2.0},
+        ),
+    },
+    3: {
+        "leak": (measured(1.6), measured(0.1)),
+        "repair": (measured(0.4), measured(-0.1)),
+        "rest": (measured(-1.2), measured(-0.1)),
+        "worst": (measured(-2.5), measured(-0.1)),
+    },
+    4: {
+        "areas": ({"a": measured(0.75, stderr=0.01)}, {"a": measured(0.5, stderr=0.1)}),
+        "failing": ({"a": measured(0.3)}, {"a": measured(0.6)}),
+        "free": (0.79, 0.6),
+        "gains": ({"a": measured(0.1, 0, 0.3)}, {"a": measured(1.0, 0, 0.3)}),
+        "losses": ([0.3, -0.2], [-0.2, 0.3]),
+    },
+    5: {
+        "alone": (measured(0.015), measured(0.2)),
+        "drop": (
+            {"GRAVE": 0.13, "HOOK": 0.0, "DOT": 0.0},
+            {"GRAVE": 0.13, "HOOK": 0.0, "DOT": 0.1},
+        ),
+        "known": ({"HOOK": 0.3, "DOT": 0.5}, {"HOOK": 0.6, "DOT": 0.5}),
+        "rivalled": (measured(0.05, stderr=0.01), measured(0.05, stderr=0.1)),
+        "to_mean": (0.77, 0.5),
+        "to_name": (0.6, 0.8),
+    },
+    6: {
+        "above": (-1.2, 3.0),
+        "off": ([-0.6, 0.2], [-0.6, 3.0]),
+        "same": ([1.5, 1.2, 1.1, 1.0], [1.5, 1.2, 1.1, 1.1]),
+        "tau_few": (np.array([1.0, 0.5]), np.array([1.0, -0.5])),
+        "tau_many": (np.array([-1.0, -0.5]), np.array([-1.0, 0.5])),
+    },
+    7: {
+        "by_class": (measured(-0.3, 0, -1.0), measured(-0.3, 0, 0.0)),
+        "first": (np.array([0.6, 2.7, 4.6]), np.array([1.2, 2.7, 4.6])),
+        "held": (np.array([0.9, 3.7, 3.9]), np.array([0.9, 3.7, 1.9])),
+        "loss": (measured(-1.2, 0, 0), measured(-0.1, 0, 0)),
+        "mended": (0.0, -1.0),
+        "scalar": (measured(-0.6, 0, 0), measured(0.6, 0, 0)),
+    },
+}
+
+
+@pytest.mark.parametrize("number", FOUND)
+def test_the_checks_of_chapter_4_refuse_a_wrong_solution(number):
+    checks = code(SOLUTIONS["4_lpt_experts"][1][number], checks=True)
+    assert set(FOUND[number]) == listed("Checks read", checks)
+    given = dict(np=np, P=SimpleNamespace(decides=True))
+    given |= {name: right for name, (right, _) in FOUND[number].items()}
+    exec(checks, dict(given))
+    for name, (_, wrong) in FOUND[number].items():
+        with pytest.raises(AssertionError):
+            exec(checks, given | {name: wrong})
 
 
 # The rules, on one exercise that is thrown away.

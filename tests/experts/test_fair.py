@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tailwise.data import glyphs
 from tailwise.data.glyph_corruption import jitter
-from tailwise.experts import choices, contest, mixing, study
+from tailwise.experts import choices, contest, mixing, reports, study
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import scores
 from tailwise.experts.mechanisms import Repetition
@@ -35,6 +35,15 @@ def bench(pair, task):
     return lambda kind, **given: Bench(
         pair, kind, given.get("task", task), 5, given.get("terms", TINY)
     )
+
+
+def test_shipped_pairs_have_different_experts():
+    pairs = [study.load_pair(number) for number in range(reports.N_PAIRS)]
+    first = [
+        tuple(getattr(pair, kind).cls[0, 0, 0].item() for kind in study.KINDS)
+        for pair in pairs
+    ]
+    assert len(set(first)) == reports.N_PAIRS > 1
 
 
 @torch.no_grad()

@@ -216,9 +216,24 @@ def test_gains_are_paired_and_change_sign():
     assert forth.mean == -back.mean == pytest.approx(0.275)
     expected = estimate([0.1, 0.2, 0.3, 0.5])
     assert forth.stderr == back.stderr == pytest.approx(expected.stderr)
-    pairs = reports.gain(rows, *names, by_pair=True)
+    pairs = reports.gain(rows, *names, over="pairs")
     assert (pairs.n, pairs.mean) == (2, pytest.approx(0.275))
     assert pairs.stderr == pytest.approx(estimate([0.15, 0.4]).stderr)
+
+
+def test_an_interval_is_the_wider_of_splits_and_pairs():
+    """Pairs that differ widen it, pairs that are alike do not; two are too few."""
+    of = {"apart": [0.1, 0.1, 0.2, 0.2, 0.3, 0.3], "alike": [0.1, 0.3] * 3}
+    for name, change in of.items():
+        rows = known(a=change, b=[0.0] * 6)
+        names = ("visual", "a"), ("visual", "b")
+        each = {o: reports.gain(rows, *names, over=o) for o in ("splits", "pairs")}
+        assert reports.gain(rows, *names) == max(each.values(), key=lambda e: e.half)
+        assert reports.gain(rows, *names).n == {"apart": 3, "alike": 6}[name]
+        few = rows[rows["split"] < 4]
+        assert reports.gain(few, *names) == reports.gain(few, *names, over="splits")
+        table = reports.gains(rows, {"d": names}, ["all"])
+        assert list(table.columns) == ["all, splits", "all, pairs", "n"]
 
 
 def test_a_gain_is_over_the_splits_that_both_have():
@@ -233,8 +248,8 @@ def test_tables_are_in_per_cent_and_points():
     table = reports.table(rows, ["visual"], ["b"], ["all"])
     assert table.iloc[0, 0] == "40.0 ± 0.0"
     table = reports.gains(rows, {"d": (("visual", "b"), ("visual", "b"))})
-    assert table.loc["d", "all"] == "+0.0 ± 0.0"
-    assert table.loc["d", "splits"] == 4
+    assert table.loc["d", "all, splits"] == "+0.0 ± 0.0"
+    assert table.loc["d", "n"] == 4
 
 
 def test_processes_do_not_change_the_rows(monkeypatch, task):

@@ -3,7 +3,7 @@
 python -m tools.studies.study_choices [--folder FOLDER] [--runs RUNS] [--kinds visual]
 
 Writes book/results/experts/validation.json: accuracy by way of training and rate, and
-by steps at the chosen rates. About five minutes of CPU time. What is done is kept in
+by steps at the chosen rates. About ten minutes of CPU time. What is done is kept in
 RUNS, so that a run that was stopped goes on; with one kind nothing is chosen yet.
 """
 

@@ -7,7 +7,7 @@ expert, or "mixture"), a method, and accuracy in each of `PARTS`.
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from tailwise.training.processes import in_processes
 
 PARTS = ("all", "many", "medium", "few", "unseen")
 N_PAIRS = max(map(len, SEEDS.values()))  # of shipped experts that differ in one
+FEWEST_PAIRS = 3  # for an interval over pairs
 COSTS = {  # ways of training whose costs are shown
     "probe": Bench.probe,
     "one per cent": lambda bench: bench.parts(tokens=1, adapter=2),
@@ -135,18 +136,35 @@ def gain(
     other: Member,
     part: str = "all",
     *,
-    by_pair: bool = False,
+    over: str = "wider",
 ) -> Estimate:
-    """Paired difference between two methods, over the splits that have both.
-
-    With `by_pair` over pairs of pretrained experts, each the mean of its splits.
-    """
+    """Paired difference between two methods; `over` as in `summed_up`."""
     change = values(rows, member, part) - values(rows, other, part)
-    change = change.dropna()
-    if by_pair:
-        pairs = rows.drop_duplicates("split").set_index("split")["pair"]
-        change = change.groupby(pairs).mean()
-    return estimate(change.to_numpy())
+    return summed_up(rows, change, over)
+
+
+def summed_up(rows: pd.DataFrame, found: pd.Series, over: str = "wider") -> Estimate:
+    """Mean of a number by split, with an interval.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Tell the pair of pretrained experts of each split.
+    found : Series
+        By split; those without a number are left out.
+    over : {"splits", "pairs", "wider"}
+        Repetitions: splits, or pairs of experts, each the mean of its splits. "wider"
+        takes the wider of both intervals, that over pairs only from three pairs on.
+    """
+    found = found.dropna()
+    pairs = rows.drop_duplicates("split").set_index("split")["pair"]
+    by_pair = found.groupby(pairs).mean()
+    if over == "pairs":
+        return estimate(by_pair.to_numpy())
+    splits = estimate(found.to_numpy())
+    if over == "splits" or len(by_pair) < FEWEST_PAIRS:
+        return splits
+    return max(splits, estimate(by_pair.to_numpy()), key=lambda e: e.half)
 
 
 def gains(
@@ -156,16 +174,17 @@ def gains(
 ) -> pd.DataFrame:
     """Paired differences in points: mean ± half of the 95 % interval.
 
-    Over splits for each of `parts`; the last column has that of the first part over
-    pairs of pretrained experts.
+    Over splits, and from three pairs of pretrained experts on over these, too.
     """
+    over = ["splits"] + ["pairs"] * (rows["pair"].nunique() >= FEWEST_PAIRS)
     found = {}
     for name, (member, other) in contrasts.items():
-        row = {part: _signed(gain(rows, member, other, part)) for part in parts}
-        if rows["pair"].nunique() > 2:
-            e = gain(rows, member, other, parts[0], by_pair=True)
-            row[f"{parts[0]}, over pairs"] = _signed(e)
-        found[name] = row | {"splits": gain(rows, member, other).n}
+        row = {
+            f"{part}, {what}": gain(rows, member, other, part, over=what)
+            for what, part in product(over, parts)
+        }
+        n = row[f"{parts[0]}, splits"].n
+        found[name] = {k: _signed(e) for k, e in row.items()} | {"n": n}
     return pd.DataFrame.from_dict(found, orient="index")
 
 
@@ -241,12 +260,12 @@ def over_members(rows: pd.DataFrame, mixture: str) -> pd.Series:
 
 
 def two_kinds(rows: pd.DataFrame) -> Estimate:
-    """Gain of two kinds of experts less that of two of one kind, over splits.
+    """Gain of two kinds of experts less that of two of one kind.
 
     The two of one kind are visual experts of two pretraining seeds.
     """
     found = over_members(rows, "two kinds") - over_members(rows, "two visual")
-    return estimate(found.dropna().to_numpy())
+    return summed_up(rows, found)
 
 
 def mixture_gains(
@@ -272,14 +291,14 @@ def scorer_gains(
 
 
 def weight_area(rows: pd.DataFrame, scorer: str = "summary, training") -> Estimate:
-    """Area of a scorer's weight, see `mixing.weight_auc`, over splits."""
-    return estimate(values(rows, ("mixture", f"scorer, {scorer}"), "auc").to_numpy())
+    """Area of a scorer's weight, see `mixing.weight_auc`."""
+    return summed_up(rows, values(rows, ("mixture", f"scorer, {scorer}"), "auc"))
 
 
 def member_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of mixtures, and what they gain over members and over the mean of two.
 
-    In points, mean ± half of the 95 % interval over splits.
+    In points, mean ± half of the 95 % interval as in `summed_up`.
     """
     mean, found = values(rows, MEAN), {}
     extra = ["with a poor third", "all candidates", "forward selection"]
@@ -287,20 +306,23 @@ def member_table(rows: pd.DataFrame) -> pd.DataFrame:
     there = set(rows["method"])
     for name in [name for name in MEMBERS if name in there] + extra:
         accuracy = values(rows, ("mixture", name))
-        change = (accuracy - mean).dropna().to_numpy()
         row = {"accuracy, %": _text(accuracy.to_numpy())}
-        gain = over_members(rows, name) if name in MEMBERS else None
-        row["over its members"] = "" if gain is None else _signed(estimate(gain))
-        row["over the mean of two kinds"] = _signed(estimate(change))
+        row["over its members"] = row["over the mean of two kinds"] = ""
+        if name in MEMBERS:
+            own = summed_up(rows, over_members(rows, name))
+            row["over its members"] = _signed(own)
+        if name != "two kinds":
+            e = summed_up(rows, accuracy - mean)
+            row["over the mean of two kinds"] = _signed(e)
         found[name] = row
     return pd.DataFrame.from_dict(found, orient="index")
 
 
 def leak_gap(rows: pd.DataFrame) -> Estimate:
     """Training less test accuracy in rare classes, less the same in all others."""
-    mine = rows[rows["method"] == "leak"]
+    mine = rows[rows["method"] == "leak"].set_index("split")
     few, other = (mine[f"train {p}"] - mine[f"test {p}"] for p in ("few", "other"))
-    return estimate((few - other).to_numpy())
+    return summed_up(rows, few - other)
 
 
 def scorer_table(rows: pd.DataFrame) -> pd.DataFrame:
