@@ -10,7 +10,7 @@ from tailwise.models.vit import GlyphViT, NameEncoder
 
 EXPERTS = assets.ASSETS / "experts"
 KINDS = ("visual", "language")
-SEEDS = {"visual": range(3), "language": range(2)}  # of the pretraining that ships
+SEEDS = {"visual": range(3), "language": range(3)}  # of the pretraining that ships
 
 
 def file_name(kind: str, seed: int) -> str:
