@@ -87,7 +87,12 @@ claims:
 
 
 def keep(runs: list[Record]) -> None:
-    sets = {str(k + 1): {"ch1": run} for k, run in enumerate(runs)}
+    """Keep runs, each a little apart from the others."""
+    sets = {}
+    for k, run in enumerate(runs, 1):
+        measured = run.measurements["ch1.x"]
+        apart = tuple(replace(m, value=m.value + 1e-6 * k) for m in measured)
+        sets[str(k)] = {"ch1": replace(run, measurements={"ch1.x": apart})}
     claims.reseeded_path().write_text(json.dumps(stability.summary(sets)))
 
 
@@ -101,9 +106,20 @@ def test_marks_that_stay_are_counted_as_a_loop_counts_them(book):
     assert "5 of 6 such marks stay (0.833)" in str(stays())
 
 
+def test_what_no_run_measured_anew_is_not_counted(book):
+    runs = {"1": {"ch1": book(GOOD, GOOD)}, "2": {"ch1": book(GOOD, BAD)}}
+    assert stability.summary(runs)["claims"]["ch1.x"] == {
+        "b": [[2.0, 0.1, 8], [-2.0, 0.1, 8]]
+    }
+    runs["2"] = runs["1"]
+    assert stability.summary(runs)["claims"] == {}
+
+
 def test_claims_bring_their_runs_along_and_show_them(book):
     keep([book(GOOD, GOOD), book(GOOD, BAD), book(OPEN, OPEN)])
     (claim,) = claims.load("ch1").claims.values()
-    assert claim.again["b"] == tuple(replace(m, part="b") for m in (GOOD, BAD, OPEN))
+    expected = [m.value for m in (GOOD, BAD, OPEN)]
+    assert [m.value for m in claim.again["b"]] == pytest.approx(expected, abs=1e-5)
+    assert {(m.stderr, m.n, m.part) for m in claim.again["b"]} == {(0.1, 8, "b")}
     shown = stability.strip(claim)
     assert [shown.count(v) for v in ("reproduced", "mixed", "undecided")] == [1, 1, 1]

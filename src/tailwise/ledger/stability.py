@@ -29,6 +29,9 @@ SCALES = (0.5, 1.0, 1.5)  # of a claim's bound
 def summary(records: Mapping[str, Mapping[str, Record]]) -> dict:
     """What is kept of runs with fresh seeds, as JSON: see `claims.reseeded`.
 
+    A part that is the same to the last bit in all of them is left out: it was read
+    from a study that is recorded, or it has no seed.
+
     Parameters
     ----------
     records : dict of str to dict of str to Record
@@ -38,14 +41,13 @@ def summary(records: Mapping[str, Mapping[str, Record]]) -> dict:
     for key in chapters():
         for id in load(key).claims:
             measured = [records[s][key].measurements.get(id, ()) for s in sets]
-            if all(measured):
-                found[id] = {
-                    one.part or "": [
-                        [m[k].value, m[k].stderr, m[k].n] for m in measured
-                    ]
-                    for k, one in enumerate(measured[0])
-                }
-    return {"sets": sets, "claims": found}
+            found[id] = {
+                runs[0].part or "": [[m.value, m.stderr, m.n] for m in runs]
+                for runs in zip(*measured)
+                if len(set(runs)) > 1
+            }
+    kept = {id: parts for id, parts in found.items() if parts}
+    return {"sets": sets, "claims": kept}
 
 
 class Stay(NamedTuple):
