@@ -227,8 +227,8 @@ print("rates:", chosen["chosen"])
 reports.rate_table()
 
 # %% [markdown]
-# Only for phase 2 ("second") is the best rate at the end of its range.
-# These runs had 100 steps; how does accuracy grow with more?
+# "Second" is phase 2; where the best rate ends its range, a better one may lie beyond.
+# Rates were compared at one number of steps; how does accuracy grow with more?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: validation accuracy against 50 to 400 steps. From 100 steps on full fine-tuning is highest and nearly flat; prompts and adapters, marked parts, rise until 200 steps, for the visual expert slowly until 400; the probe is lowest and nearly flat."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharey=True)
