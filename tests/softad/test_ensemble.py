@@ -14,11 +14,11 @@ from tailwise.softad.networks import (
     ARCHITECTURES,
     Batches,
     Gradients,
-    climb,
     linear,
     norm,
     stack,
 )
+from tailwise.softad.sam_and_group_dro import climb
 
 S, N, G = 2, 23, 4
 SETTINGS = {"epochs": 5, "batch_size": 5, "lr": 0.1}  # 4 batches an epoch, 20 steps

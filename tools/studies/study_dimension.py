@@ -14,7 +14,7 @@ import torch
 from tailwise import profiles
 from tailwise.files import write_whole
 from tailwise.ledger import provenance
-from tailwise.weighting import images, learned, study
+from tailwise.weighting import images, learned_dimension, study
 from tools.book.layout import ROOT
 from tools.studies.study_backbone import COATS, DRESSES, SHIRTS
 
@@ -46,8 +46,10 @@ def one(names: tuple[str, str], width: int, seed: int) -> dict:
     row = {"rare": names[0], "width": width, "seed": seed}
     row |= {"equal": equal.mean, "stderr": equal.stderr}
     row |= {rule: tested.ratio[rule].nanmean().item() for rule in RULES}
-    row["learned, means"] = learned.learned_ratio(*samples, RIDGE, ratios)
-    row["learned, spread too"] = learned.balanced_ratio(*samples, RIDGE, ratios)
+    row["learned, means"] = learned_dimension.learned_ratio(*samples, RIDGE, ratios)
+    row["learned, spread too"] = learned_dimension.balanced_ratio(
+        *samples, RIDGE, ratios
+    )
     return row
 
 

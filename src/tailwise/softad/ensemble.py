@@ -18,7 +18,13 @@ from tailwise.softad.networks import (
     Gradients,
     Params,
 )
-from tailwise.softad.sam_and_group_dro import CLIMBS, GROUPED, Method, Weights
+from tailwise.softad.sam_and_group_dro import (
+    CLIMBS,
+    GROUPED,
+    Method,
+    Weights,
+    climb,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,7 @@ class _Program:
         if len(self.late):
             slope = networks.take(self.grads, self.late)
             moved = networks.take(self.params, self.late)
-            moved = networks.climb(moved, slope, self.reach)
+            moved = climb(moved, slope, self.reach)
             self.second(moved, batch, self.late_weights)
             for name, g in self.second.out.items():
                 g.addcmul_(networks.over(self.keep, g), slope[name])

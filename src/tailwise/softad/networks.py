@@ -257,13 +257,6 @@ def over(values: Tensor, params: Tensor) -> Tensor:
     return values.view(*values.shape, *(1,) * (params.ndim - 2))
 
 
-def climb(params: Params, slope: Params, reach: Tensor) -> Params:
-    """Parameters moved up a slope, each member by a length of its own [K]."""
-    total = norm(slope)
-    step = reach / total.clamp_min(torch.finfo(total.dtype).tiny)
-    return {n: torch.addcmul(p, over(step, p), slope[n]) for n, p in params.items()}
-
-
 def linear(name: str, n_classes: int, *input_shape: int) -> Architecture:
     """One affine layer on inputs of that shape."""
     layers = ((n_classes, math.prod(input_shape)),)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tailwise.methods import risk
+from tailwise.softad.networks import Params, norm, over
 
 ASCENTS = ("none", "sam", "sharpdro", "groupdro")
 CLIMBS, GROUPED = ("sam", "sharpdro"), ("sharpdro", "groupdro")
@@ -99,3 +100,10 @@ class Weights:
         q = (self.q[:, run].log() + self.q_step * mean).softmax(-1)
         self.q[:, run] = q
         return (q / count) @ member.mT
+
+
+def climb(params: Params, slope: Params, reach: Tensor) -> Params:
+    """SAM's ascent: parameters moved up a slope, each member by its own reach [K]."""
+    total = norm(slope)
+    step = reach / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return {n: torch.addcmul(p, over(step, p), slope[n]) for n, p in params.items()}
