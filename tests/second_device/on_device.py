@@ -9,9 +9,10 @@ from dataclasses import fields, is_dataclass
 import pytest
 import second
 import tiny_birds
+import tiny_cifar
 import torch
 
-from tailwise.data import glyph_corruption, glyphs, waterbirds
+from tailwise.data import cifar, glyph_corruption, glyphs, waterbirds
 from tailwise.experts import clouded, longtail, scorer, training
 from tailwise.geometry import collapse, ridge, ufm
 from tailwise.methods import calibration, dimension, losses, risk, solvers, weighted
@@ -19,7 +20,7 @@ from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
 from tailwise.training.streams import class_balanced, instance_balanced
 from tailwise.weighting import simulation
-from tools.paper import chapter2, chapter5
+from tools.paper import chapter1, chapter2, chapter3, chapter5
 
 second.register()
 
@@ -390,6 +391,41 @@ def test_birds_at_paper_size_are_those_of_the_cpu(monkeypatch, tmp_path):
     assert theirs["losses"] == pytest.approx(ours["losses"], rel=1e-3)
     for name in chapter2.METHODS:
         assert theirs[name]["groups"] == pytest.approx(ours[name]["groups"], abs=0.2)
+
+
+@pytest.fixture
+def small_cifar(monkeypatch, tmp_path):
+    tiny_cifar.serve(monkeypatch, n_train=1000)
+    cifar.prepare(tmp_path, download=True, kind="cifar10")
+    return str(tmp_path)
+
+
+def test_pairs_at_paper_size_are_those_of_the_cpu(small_cifar, tmp_path):
+    sizes = dict(network="resnet18", weights=None, side=32, width=8, epochs=1, held=30)
+    ours, theirs = (
+        chapter1.train(
+            chapter1.Recipe(**sizes), 0, small_cifar, str(tmp_path / device), device
+        )
+        for device in ("cpu", second.NAME)
+    )
+    assert theirs["losses"] == pytest.approx(ours["losses"], rel=1e-3)
+    for name, sweep in ours["curves"]["20"]["sweeps"].items():
+        found = torch.tensor(theirs["curves"]["20"]["sweeps"][name])
+        # Ten images a class: a score near zero may fall on the other side.
+        torch.testing.assert_close(found, torch.tensor(sweep), atol=0.1, rtol=0)
+
+
+def test_noise_at_paper_size_is_that_of_the_cpu(small_cifar):
+    recipe = chapter3.Recipe(n_train=300, epochs=1)
+    for method in (chapter3.FAMILIES["COCE"][0], chapter3.FAMILIES["SharpDRO"][0]):
+        ours, theirs = (
+            chapter3.train(recipe, method, 0, small_cifar, device)
+            for device in ("cpu", second.NAME)
+        )
+        assert theirs["norm"] == pytest.approx(ours["norm"], rel=1e-5)
+        assert theirs["val"]["loss"] == pytest.approx(ours["val"]["loss"], rel=1e-4)
+        for found, wanted in zip(theirs["test"], ours["test"]):
+            assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
 
 
 def test_the_fault_of_chapter_5_is_caught(monkeypatch):

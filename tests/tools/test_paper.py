@@ -207,9 +207,14 @@ def test_chapter_4_prints_its_plan_and_goes_on_with_its_run(monkeypatch, capsys)
 
     monkeypatch.setattr(chapter4.cifar, "prepare", fetch)
     monkeypatch.setattr(chapter4.run_paper, "main", go_on)
+    monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
     assert paper.main(["4", "--ratio", "50"]) == 0
     assert calls == []
-    assert "add --yes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    # Two phases of two backbones, three seeds, ten epochs, and the images of that tail.
+    seen = 2 * 2 * 3 * 10 * 12_608
+    assert f"{seen / 10 / 3600:.1f} h" in told
+    assert "add --yes" in told
     assert paper.main(["4", "--ratio", "50", "--yes"]) == 0
     assert calls == ["data", ["--ratio", "50"]]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from tailwise import profiles
@@ -21,6 +22,7 @@ Row = tuple[str, str, str]
 # that we expect of networks as small as these. Convolutions in full width use TF32.
 A100 = {"bfloat16": 312e12, "TF32": 156e12, "float32": 19.5e12}
 USED = 0.3
+LAUNCH = 1e-5  # seconds from one operation to the next, where they are small; assumed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,16 +98,27 @@ class Cost:
         Of an image, forward and backward.
     kept : float
         Bytes of an image that wait for the backward pass, in float32.
+    launches : int
+        Operations of torch's in a step of any size.
     """
 
     parameters: int
     operations: float
     kept: float
+    launches: int
 
     def memory_gb(self, batch: int, *, half: bool = False) -> float:
         """Weights, gradients, momentum and activations, and 1 GB of torch's own."""
         width = 0.5 if half else 1.0
         return (12 * self.parameters + width * batch * self.kept) / 1e9 + 1
+
+
+class _Launches(TorchDispatchMode):
+    n = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.n += 1
+        return function(*args, **(kwargs or {}))
 
 
 def cost(make: Make, shape: Sequence[int]) -> Cost:
@@ -118,13 +131,13 @@ def cost(make: Make, shape: Sequence[int]) -> Cost:
         kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter:
+    with _Launches() as launches, FlopCounterMode(display=False) as counter:
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             z = model(x)
         z.sum().backward()
     waiting = sum(size for name, size in kept.items() if name not in own)
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(parameters, counter.get_total_flops() / 2, waiting / 2)
+    return Cost(parameters, counter.get_total_flops() / 2, waiting / 2, launches.n)
 
 
 def speed(
@@ -177,7 +190,11 @@ def training_rows(
     device = profiles.current().device
     name = torch.cuda.get_device_name() if device == "cuda" else "this CPU"
     work = passes * found.operations
-    there = work / (USED * A100[width])
+    computed = work / (USED * A100[width])
+    launched = passes / batch * found.launches * LAUNCH
+    why = f"at {USED:.0%} of its {A100[width] / 1e12:g} TFLOP/s in {width}; assumed"
+    if launched > computed:
+        why = f"{found.launches} operations a step, {1e6 * LAUNCH:.0f} µs each; assumed"
     memory = found.memory_gb(batch, half=width == "bfloat16") + more_gb
     return (
         ("weights", f"{found.parameters / 1e6:.1f} million", "counted"),
@@ -203,8 +220,8 @@ def training_rows(
         ),
         (
             "time, A100",
-            hours(there),
-            f"at {USED:.0%} of its {A100[width] / 1e12:g} TFLOP/s in {width}; assumed",
+            hours(max(computed, launched)),
+            why,
         ),
     )
 
