@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,6 +135,23 @@ def test_help_names_every_setting(capsys):
     for name in [*options.split(), "cost-miss", "cost-false-alarm", "max-alarms"]:
         assert f"--{name}" in shown
     assert "report.html" in shown
+
+
+def test_a_papers_run_is_that_of_the_checkout(monkeypatch, capfd):
+    assert command.main(["paper"]) == 2
+    assert "1 to 5" in capfd.readouterr().err
+    calls = []
+    monkeypatch.setattr(
+        command.subprocess, "call", lambda words, env: calls.append((words, env)) or 0
+    )
+    assert command.main(["paper", "2", "--help"]) == 0
+    words, env = calls[0]
+    assert words[1:] == ["-m", "tools.paper", "2", "--help"]
+    root = Path(env["PYTHONPATH"].split(os.pathsep)[0])
+    assert (root / "tools" / "paper" / "chapter2.py").is_file()
+    monkeypatch.setattr(command, "checkout", lambda: None)
+    assert command.main(["paper", "2"]) == 2
+    assert "belong to a checkout" in capfd.readouterr().err
 
 
 def test_a_terminal_sees_one_line_that_moves():

@@ -221,7 +221,7 @@ def plan_of(recipe: Recipe, n_seeds: int) -> Plan:
             imagenet.LICENCE,
         ),
         rows=(
-            ("images", "1 GB", "archive and files, no checksum; groups are counted"),
+            ("images", "1 GB", "expected; groups are counted, there is no checksum"),
             ("ImageNet", "0.1 GB", "weights; torchvision checks them by SHA-256"),
             ("checkpoints", f"{kept:.1f} GB a seed", "weights and momentum, twice"),
             *training_rows(

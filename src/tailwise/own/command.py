@@ -1,6 +1,8 @@
-"""The command ``tailwise``: a pilot on a file, from the shell."""
+"""The command ``tailwise``: a pilot on a file, and papers' runs, from the shell."""
 
 import argparse
+import os
+import subprocess
 import sys
 import time
 import warnings
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tailwise import __version__
+from tailwise.files import checkout
 from tailwise.own.features import TAILS
 from tailwise.own.heads import OBJECTIVES
 from tailwise.own.page import page
@@ -152,7 +155,26 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="a folder for all results; those of an earlier run are replaced",
     )
+    commands.add_parser(  # to be listed: what follows it is for `run_paper`
+        "paper", help="a chapter on its paper's own data and networks, in a checkout"
+    )
     return top
+
+
+def run_paper(words: Sequence[str]) -> int:
+    """``python -m tools.paper`` of the checkout that the package lies in.
+
+    2 where there is no checkout, with a sentence; else the status of the run.
+    """
+    if (root := checkout()) is None:
+        sys.stderr.write(
+            "Not started: runs at paper size belong to a checkout of the repository, "
+            "and this package was installed without one.\n"
+        )
+        return 2
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.call([sys.executable, "-m", "tools.paper", *words], env=env)
 
 
 def settings_of(given: argparse.Namespace) -> Settings:
@@ -206,6 +228,9 @@ def progress(done: int, of: int, *, start: float, stream) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 2 where something was refused."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["paper"]:
+        return run_paper(words[1:])
     given = parser().parse_args(words)
     start = time.monotonic()
     try:
