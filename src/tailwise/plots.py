@@ -7,7 +7,10 @@ import warnings
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from tailwise import drawn
 
 # Mid-tones: each has a contrast of at least 3:1 on white and on the dark page.
 INK = "#7b808a"
@@ -26,10 +29,13 @@ MARKERS = ("o", "s", "^", "D", "v", "X")
 def use_style() -> None:
     """Make the book's style matplotlib's default for this session.
 
+    In a notebook, a figure that is shown carries the data behind it, as ``text/csv``.
     In a script, `plt.show` opens no window and does not wait, and characters that the
     console cannot show are replaced.
     """
-    if not hasattr(builtins, "__IPYTHON__"):
+    if hasattr(builtins, "__IPYTHON__"):
+        _carry_data()
+    else:
         mpl.use("agg")
         warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
         for stream in (sys.stdout, sys.stderr):
@@ -66,6 +72,22 @@ def use_style() -> None:
             + mpl.cycler(linestyle=list(LINES)),
         }
     )
+
+
+def _carry_data() -> None:
+    from IPython import get_ipython
+    from IPython.core.formatters import BaseFormatter
+    from traitlets import Unicode
+
+    # Not `for_type`: the inline backend drops what is registered for figures.
+    class AsTable(BaseFormatter):
+        format_type = Unicode("text/csv")
+
+        def __call__(self, obj: object) -> str | None:
+            is_figure = isinstance(obj, Figure)
+            return drawn.shortened(drawn.to_csv(obj)) if is_figure else None
+
+    get_ipython().display_formatter.formatters["text/csv"] = AsTable()
 
 
 def band(

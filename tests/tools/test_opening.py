@@ -138,10 +138,10 @@ def test_folds_and_formulas_take_no_reading_time():
     assert reading_minutes(made) == 10
 
 
-def test_a_figure_says_which_run_drew_it():
+def test_a_figure_says_which_run_drew_it(tmp_path):
     made = nbformat.v4.new_notebook(cells=written())
     arrange(made, CHAPTER)
-    origins.add_origins(made, CHAPTER, RECORD)
+    origins.add_origins(made, CHAPTER, RECORD, tmp_path)
     nbformat.validate(made)
     lines = [cell.source for cell in made.cells if "provenance" in cell.source]
     facts = "2026-11-27 · CPU · commit abc1234</p>"
@@ -152,7 +152,23 @@ def test_a_figure_says_which_run_drew_it():
     assert made.cells[order(made.cells).index("draw") + 1].source == lines[0]
 
 
-def test_without_a_record_nothing_is_said():
+def test_a_figure_links_the_data_that_it_carries(tmp_path):
+    cells = written()
+    table = "panel,x_axis,y_axis,kind,series,x\na,b,c,line,d,1\n,,,,,2\n"
+    figures = [cell for cell in cells if opening.has_figure(cell)]
+    figures[1].outputs[0].data["text/csv"] = table
+    made = nbformat.v4.new_notebook(cells=cells)
+    origins.add_origins(made, CHAPTER, RECORD, tmp_path)
+    lines = [cell.source for cell in made.cells if "provenance" in cell.source]
+    assert "CSV" not in lines[0]
+    link = "<a href='../../_static/figures/ch9_2.csv' download>data (CSV)</a></p>"
+    assert lines[1].endswith(f" · {link}")
+    kept = tmp_path / "_static" / "figures" / "ch9_2.csv"
+    assert kept.read_text() == table.replace(",,,,,2", "a,b,c,line,d,2")
+    assert [*kept.parent.iterdir()] == [kept]
+
+
+def test_without_a_record_nothing_is_said(tmp_path):
     made = nbformat.v4.new_notebook(cells=written())
-    origins.add_origins(made, CHAPTER, None)
+    origins.add_origins(made, CHAPTER, None, tmp_path)
     assert order(made.cells) == order(written())

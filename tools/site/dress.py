@@ -53,7 +53,8 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
         add_bets(notebook, card)
         add_line(notebook, card)
         add_preview(notebook, card)
-        add_origins(notebook, chapter, read(chapter.key, book.profile))
+        record = read(chapter.key, book.profile)
+        add_origins(notebook, chapter, record, stage / "book")
         add_anchors(notebook, chapter)
         nbformat.write(notebook, path)
     if measured := matrix.recorded("laptop"):
