@@ -27,10 +27,11 @@ SOLVED = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> dict:
-    folder = tmp_path_factory.mktemp("exercises")
-    paths = exercises.write_all(BOOK, folder)
-    return {path.stem: nbformat.read(path, as_version=4) for path in paths}
+def made() -> dict:
+    texts = exercises.made(BOOK).items()
+    return {
+        name[: -len(".ipynb")]: nbformat.reads(t, as_version=4) for name, t in texts
+    }
 
 
 def code(cells: list, checks: bool = False) -> str:
@@ -93,11 +94,16 @@ def test_a_solution_ends_with_checks_that_tell_what_they_read(set_up, cells):
         assert name in code(cells) + last.source
 
 
-def test_a_second_run_makes_the_same_files(tmp_path):
-    first, second = (
-        exercises.write_all(BOOK, tmp_path / name) for name in ("one", "two")
-    )
-    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+def test_what_is_committed_is_what_is_made():
+    """Colab opens it from the repository."""
+    folder = BOOK.source / "exercises"
+    kept = {path.name: path.read_text("utf-8") for path in folder.glob("*.ipynb")}
+    assert kept == exercises.made(BOOK)
+
+
+@pytest.mark.parametrize("stem", SOLUTIONS)
+def test_it_installs_the_package_where_the_reader_runs_it(made, stem):
+    assert "google.colab" in code(made[stem].cells[:3])
 
 
 def test_the_checks_pass_with_what_they_read_and_fail_before(made):

@@ -212,7 +212,7 @@ def test_a_chapter_opens_with_its_line(book):
     assert rest[-3:] == ["</div>", "", "Text."]
     below = "\n".join(rest)
     assert "[On Monday](#on-monday)" in below
-    assert "{download}`exercises <../exercises/9_nine.ipynb>`" in below
+    assert "[exercises](../exercises/9_nine.ipynb)" in below
     assert "[solutions](../solutions/9_nine.ipynb)" in below
     assert "<a href='../../_static/slides.html#ch9'>slides</a>" in below
 

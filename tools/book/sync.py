@@ -3,6 +3,7 @@
 python -m tools.book.sync            rewrites the halves that differ
 python -m tools.book.sync --check    names them instead
 
+The exercise notebooks, which are made of chapters and solutions, are written too.
 Only an unchanged cell keeps its output: `jupytext --update` would leave the old output
 under the new code. An .ipynb half that was edited itself is refused, not overwritten:
 its code is neither that of the .py half, nor what was committed, nor the last sync's.
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 from tools.book.layout import Book, dumps, read_source, write
+from tools.site import exercises
 
 
 def sources(text: str) -> str:
@@ -61,6 +63,14 @@ def sync(book: Book, *, check: bool = False) -> int:
             )
         elif check:
             faults.append(f"{name} is older than {py.name}: run make sync")
+    for name, new in exercises.made(book).items():
+        ipynb = book.source / "exercises" / name
+        if ipynb.exists() and ipynb.read_text(encoding="utf-8") == new:
+            continue
+        changed[ipynb] = new
+        if check:
+            name = ipynb.relative_to(book.root).as_posix()
+            faults.append(f"{name} is older than chapter and solutions: run make sync")
     if faults:
         raise ValueError("\n".join(faults))
     for ipynb, text in changed.items():

@@ -141,7 +141,7 @@ def add_line(notebook, card: Card) -> None:
         f"to read · runs {card.time} on a laptop</p>\n\n"
         "<div class='chapter-line'>\n\n"
         + ("[On Monday](#on-monday) · " if card.monday else "")
-        + f"{{download}}`exercises <{up}exercises/{name}.ipynb>` · "
+        + f"[exercises]({up}exercises/{name}.ipynb) · "
         f"[solutions]({up}solutions/{name}.ipynb) · "
         f"<a href='{up}../_static/slides.html#ch{card.number}'>slides</a> · "
         f"[notes for teachers]({up}workshop/teacher_{card.number}.md) · "

@@ -1,6 +1,6 @@
 """Make exercise notebooks of the solutions, so that each task is stated once.
 
-python -m tools.site.exercises [FOLDER]      into _build/exercises by default
+`make sync` writes them to book/exercises, where Colab finds them.
 
 A notebook keeps the set-up of the solutions and has for each exercise the task as the
 chapter states it, an empty cell, and the checks: the cell of the solution with the tag
@@ -9,10 +9,8 @@ contract and not a guess, and which functions may help; the empty cell repeats t
 """
 
 import re
-import sys
-from pathlib import Path
 
-from tools.book.layout import Book, dumps, write
+from tools.book.layout import Book, dumps
 
 HEADING = re.compile(r"## (\d+) · ")
 TASKS = re.compile(r"^### Exercises\n(.*?)(?=^\[Solutions\]|\Z)", re.M | re.S)
@@ -26,7 +24,7 @@ TITLE = """\
 The text is in [chapter {number}](../chapters/{name}.ipynb); solved, they are in \
 [solutions](../solutions/{name}.ipynb).
 
-Run the set-up first.
+Run the set-up first, in your Jupyter or in Colab, which the rocket button opens.
 A cell with checks fails until the cell above it has your code.
 Its names are one way to hold the results; change them as you like."""
 
@@ -106,26 +104,13 @@ def make(chapter, solutions, name: str):
     return new_notebook(cells=cells, metadata=metadata)
 
 
-def write_all(book: Book, folder: Path) -> list[Path]:
-    """Write the exercise notebook of each chapter that has solutions."""
+def made(book: Book) -> dict[str, str]:
+    """The exercise notebook of each chapter that has solutions, by file name."""
     import jupytext
 
-    written = []
+    found = {}
     for solutions in sorted((book.source / "solutions").glob("*.py")):
         chapter = book.source / "chapters" / solutions.name
         halves = jupytext.read(chapter), jupytext.read(solutions)
-        path = folder / f"{solutions.stem}.ipynb"
-        write(path, dumps(make(*halves, solutions.stem)))
-        written.append(path)
-    return written
-
-
-def main() -> None:
-    book = Book.here()
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else book.build / "exercises"
-    for path in write_all(book, folder):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+        found[f"{solutions.stem}.ipynb"] = dumps(make(*halves, solutions.stem))
+    return found

@@ -34,25 +34,27 @@ def minutes(book: Book) -> str:
     return "\n".join(lines)
 
 
-def downloads(notebooks: list[Path]) -> str:
-    """A list of the exercise notebooks, each to be downloaded."""
+def listed(names: list[str]) -> str:
+    """A list of the exercise notebooks, each to be read here or downloaded."""
     return "\n".join(
-        f"- {{download}}`chapter {path.stem.partition('_')[0]} "
-        f"<../exercises/{path.name}>`"
-        for path in notebooks
+        f"- [chapter {name.partition('_')[0]}](../exercises/{name}), "
+        f"{{download}}`the notebook <../exercises/{name}>`"
+        for name in names
     )
 
 
 def lay_out(book: Book, stage: Path) -> None:
     """Put exercises and slides into the stage, and fill the workshop's first page."""
-    notebooks = exercises.write_all(book, stage / "book" / "exercises")
+    notebooks = exercises.made(book)
+    for name, notebook in notebooks.items():
+        write(stage / "book" / "exercises" / name, notebook)
     page = stage / "book" / "workshop" / "index.md"
     if not page.exists():
         return
     write(stage / "book" / "_static" / "slides.html", slides.deck(book, stage / "book"))
     blocks = {
         "minutes": minutes(book),
-        "exercises": downloads(notebooks),
+        "exercises": listed([*notebooks]),
         "slides": SLIDES,
     }
     write(page, fill(page.read_text("utf-8"), blocks))
