@@ -10,7 +10,7 @@ PORT ?= 8000
 COVERAGE := --cov=tailwise --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book smoke html slides bundle test sync record reseed bench data paper serve clean \
+.PHONY: help setup book smoke html slides bundle epub test sync record reseed bench data paper serve clean \
   set-repository
 
 help:  ## list the targets
@@ -42,6 +42,10 @@ slides: setup  ## draw _build/slides.html, one file that needs no network
 bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room without network
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage --executed
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.bundle
+
+epub: setup  ## draw dist/tailwise-….epub, the whole book as one file for a reader
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage --executed
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.epub
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
 # never replaces the last good run. Notebooks run at the smoke profile: see conftest.py.

@@ -43,10 +43,11 @@ def to_csv(figure: Figure) -> str:
     str
         A row a point of a line, point, bar, corner of an area or cell of a heat map,
         with seven significant digits. ``x_low`` to ``y_high`` are the ends of an
-        interval, band or bar, in units of the axes; ``value`` is what colour tells;
-        ``x_name`` and ``y_name`` are the words at the nearest tick. A coordinate that
-        is a place on the page, such as the ends of a line across a panel, is empty. Of
-        a picture, an image on axes without ticks, only a row without numbers is there.
+        interval, band or bar, in units of the axes; ``value`` is what colour tells, of
+        a filled contour the least; ``x_name`` and ``y_name`` are the words at the
+        nearest tick. A coordinate that is a place on the page, such as the ends of a
+        line across a panel, is empty. Of a picture, an image on axes without ticks,
+        only a row without numbers is there.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
