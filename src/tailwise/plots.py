@@ -77,17 +77,15 @@ def use_style() -> None:
 def _carry_data() -> None:
     from IPython import get_ipython
     from IPython.core.formatters import BaseFormatter
-    from traitlets import Unicode
 
     # Not `for_type`: the inline backend drops what is registered for figures.
     class AsTable(BaseFormatter):
-        format_type = Unicode("text/csv")
-
         def __call__(self, obj: object) -> str | None:
             is_figure = isinstance(obj, Figure)
             return drawn.shortened(drawn.to_csv(obj)) if is_figure else None
 
-    get_ipython().display_formatter.formatters["text/csv"] = AsTable()
+    formatters = get_ipython().display_formatter.formatters
+    formatters["text/csv"] = AsTable(format_type="text/csv")
 
 
 def band(
