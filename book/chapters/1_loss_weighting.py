@@ -295,7 +295,7 @@ board.story(
     r"""
 > **Not as claimed, in part.**
 > Beyond the domain no ratio balances, but an infinite ratio is best only for classes close together ($s=1$, by the closed form), not at $s=1.5$: {ch1.beyond_the_domain}.
-> At the paper's Figure 2 values ($s=2$) the gain over the priors is too small to be called strong: {ch1.beats_priors}.
+> Whether the gain over the priors is strong, at $s=1$ and at the paper's Figure 2 values ($s=2$): {ch1.beats_priors}.
 > There the theorem's condition fails too, and a smaller ratio is slightly better: {ch1.condition_fails}.
 """,
 )
@@ -665,7 +665,7 @@ board.story(
     r"""
 **The theory.**
 The scalar equations hold within the stated tolerance; a small offset remains, as expected at 200 features: {ch1.scalar_equations}.
-So does the equal-error ratio: {ch1.equal_error_ratio}.
+The equal-error ratio balances the classes, within the stated tolerance: {ch1.equal_error_ratio}.
 It minimises the worst-class error where the theorem's condition holds: {ch1.minimises_worst_error}.
 Weighting beats a single downsample: {ch1.beats_downsampling}.
 For classes far apart, weight 1 beats the equal-error ratio: {ch1.unweighted_wins}.
