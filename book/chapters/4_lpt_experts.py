@@ -394,7 +394,7 @@ ledger.enter(found)
 # %% [markdown]
 # Bars are 95 % intervals; "after CE" starts from a phase 1 with plain cross-entropy, as LPT is said to do.
 # There the rare classes gain a lot, and *the head alone, without any group prompt, gains as much*.
-# After a phase 1 with logit adjustment little is left to gain.
+# After a phase 1 with logit adjustment they gain a few points, again by the head alone.
 # So the gain is that of the loss and its two samplers, which belong together: with one sampler A-GCL neglects the rare classes.
 # The price is paid in the frequent classes.
 #
@@ -434,7 +434,7 @@ reports.member_table(rows)
 # "Over its members" is the gain over the mean accuracy of the two.
 # One expert that is adapted twice and averaged gains a little, by chance alone; two visual experts that were pretrained from different starts gain most of what two kinds gain.
 # So most of the gain is that of two pretrainings, whatever their kind; the difference in kind adds a couple of points.
-# A poor third (a probe of a network that was never pretrained) costs a little.
+# A poor third (a probe of a network that was never pretrained) changes little.
 # "Forward selection" adds an expert while the mean gets more validation images right.
 # "Language times" is a wrong scale of the logits: the sharper expert weighs more ([solution 7](../solutions/4_lpt_experts.ipynb) repairs it).
 #
