@@ -107,9 +107,10 @@ def swept_lengths(
     """
     for (label, found), (color, line, _) in zip(swept.items(), LOOKS):
         fine = torch.linspace(found.gammas[0], found.gammas[-1], 61)
-        ax.plot(
-            fine, found.limit(fine)[0].norm2_ratio, color=color, ls=line, label=label
-        )
+        theory = found.limit(fine)[0].norm2_ratio
+        # The legend shows the line with a mark; along the line are none.
+        both = dict(marker="o", ms=4, markevery=[], label=label)
+        ax.plot(fine, theory, color=color, ls=line, **both)
         own = _centre(found.W.norm2_ratio.log()).exp()
         ax.plot(found.gammas, own, "o", color=color, ms=4)
         if label in printed:
@@ -154,15 +155,19 @@ def sweep_row(
 
 
 def training_fit(ax: Axes, networks: Networks, printed: pd.DataFrame) -> Axes:
-    """Balanced training accuracy against gamma; hollow the paper's."""
+    """Balanced training accuracy against gamma; hollow the paper's.
+
+    LDT and CDT look as they do as third and fourth of `swept_lengths`.
+    """
     balanced = networks.train_recall.mean((0, -1))
-    for loss, (color, line, _) in zip(("LDT", "CDT"), LOOKS):
+    for loss, (color, line, _) in zip(("LDT", "CDT"), LOOKS[2:]):
         gammas = of_networks(networks, loss).gammas
         own = [balanced[networks.index(label_of(loss, g))] for g in gammas]
         ax.plot(gammas, own, "o", color=color, ls=line, ms=4, label=loss)
         cells = printed[(printed.loss == loss) & (printed.what == "balanced")]
         _hollow(ax, cells, color=color)
     ax.set(xlabel="exponent γ", ylabel="balanced training accuracy")
+    ax.legend(fontsize=7.5, loc="lower center")
     return ax
 
 
