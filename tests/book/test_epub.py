@@ -75,7 +75,9 @@ PAGE = """<html><body><nav>no</nav><article class="bd-article"><section id="one"
 <a href="../_static/slides.html">c</a> <a href="https://example.org/">d</a></p>
 <button><img src="../_images/x.png" alt="a line" width="3"></button>
 <form><input required></form><script>run()</script>
-<table border="1"><tr><td>1</td></tr></table></section></article></body></html>"""
+<p><ul><li>x</li></ul></p>
+<table border="1"><tr><td halign="left">1</td></tr></table>
+</section></article></body></html>"""
 OTHER = "<article class='bd-article'><h1 id='there'>Two</h1></article>"
 
 
@@ -105,7 +107,16 @@ def test_a_page_keeps_what_can_be_read(site):
     told = " ".join("".join(page.itertext()).split())
     assert "MoreFolded." in told
     assert "run()" not in told
-    for gone in ("<form", "border=", "a b", "<details", "<button", "\\("):
+    for gone in (
+        "<form",
+        "border=",
+        "a b",
+        "<details",
+        "<button",
+        "<p><ul",
+        "halign",
+        "\\(",
+    ):
         assert gone not in text
 
 

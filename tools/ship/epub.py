@@ -41,7 +41,8 @@ UNUSED = (
     "button:not(:has(img)), a.headerlink, [hidden]"
 )
 INSIDE = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}
-OLD = ("align", "border", "valign", "width", "height", "download")
+OLD = ("align", "halign", "valign", "border", "width", "height", "download")
+BLOCKS = ["div", "dl", "ol", "p", "pre", "table", "ul"]
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ def _modern(tag: Tag) -> None:
     """Give a tag the form that XHTML asks for."""
     if tag.name == "svg":
         tag["xmlns"] = "http://www.w3.org/2000/svg"
+    elif tag.name == "p" and tag.find(BLOCKS):
+        tag.name = "div"
     in_svg = tag.name == "svg" or tag.find_parent("svg") is not None
     for name in list(tag.attrs):
         if name in INSIDE:
