@@ -362,6 +362,8 @@ plt.show()
 # The paper's "weighting beats downsampling" is about the left end of the blue curve; at its right end hardly anything is left of the gap.
 # The moved threshold is better still; in the closed form no ratio of weights can beat it.
 #
+# <!-- flip: threshold_on_fitted_rows -->
+#
 # **Another loss.**
 # The formula is for the square loss; networks are mostly trained with cross-entropy.
 

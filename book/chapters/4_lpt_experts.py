@@ -359,6 +359,8 @@ reports.heads_table(rows)
 # At convergence little of it is left.
 # The loss keeps its effect: it moves the rare classes wherever the head starts.
 #
+# <!-- flip: average_by_image_count -->
+#
 # ## Phase 2, taken apart
 #
 # Phase 2 adds group prompts, a second sampler that draws classes equally often, and the loss A-GCL, as in the released code of LPT.

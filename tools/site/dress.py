@@ -19,7 +19,7 @@ from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headline
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
-from tools.site import bets, handouts, point
+from tools.site import bets, flip, handouts, point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
@@ -43,6 +43,8 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     path = stage / "book" / "predict.md"
     predictions = {"predictions": bets.page()}
     write(path, fill(path.read_text("utf-8"), predictions))
+    path = stage / "book" / "flip.md"
+    write(path, fill(path.read_text("utf-8"), {"switches": flip.page()}))
     changes = (book.root / "CHANGELOG.md").read_text("utf-8")
     page = stage / "book" / "changelog.md"
     write(page, fill(page.read_text("utf-8"), {"changelog": changes}))
@@ -146,6 +148,7 @@ def add_line(notebook, card: Card) -> None:
         f"<a href='{up}../_static/slides.html#ch{card.number}'>slides</a> · "
         f"[notes for teachers]({up}workshop/teacher_{card.number}.md) · "
         f"[work since](#since-{card.number}) · "
+        f"[flip its verdicts]({up}flip.md#flip-{card.number}) · "
         f"[for a room without a network]({up}workshop/index.md#the-room)\n\n</div>"
     )
     title, _, rest = notebook.cells[0].source.partition("\n")
@@ -153,11 +156,11 @@ def add_line(notebook, card: Card) -> None:
 
 
 def add_bets(notebook, card: Card) -> None:
-    """Make a bet of each mark in a chapter's text."""
+    """Make a bet, or a switch, of each mark in a chapter's text."""
     up = "../" * card.page.count("/")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = bets.fill_bets(cell.source, up)
+            cell.source = flip.fill_flips(bets.fill_bets(cell.source, up), up)
 
 
 def add_preview(notebook, card: Card) -> None:
