@@ -619,6 +619,8 @@ ledger.enter(entries.accuracies(runs))
 # At $R=100$ LDT alone, with the ordinary recipe, loses all rare classes: a small temperature also makes the gradient of a rare example small.
 # With weights $1/n$ the same temperatures beat plain cross-entropy in both recipes.
 #
+# <!-- flip: average_by_class_count -->
+#
 # ### After training
 #
 # Our *geometry swap* changes a trained classifier $W$ so that it has the shape of LDT with exponent $\gamma$ but stays in its frame.
