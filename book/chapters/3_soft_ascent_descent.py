@@ -483,6 +483,8 @@ plt.show()
 # Tuned for the loss, flooding takes larger levels, and most of its disadvantage in loss is gone; with the paper's shorter grid ("to 0.1") it is not.
 # So that advantage is partly one of criterion and grid; the smaller norm is not.
 #
+# <!-- flip: level_on_test -->
+#
 # ### The price in time
 #
 # A weight rule is a few operations per example; SAM and SharpDRO need a second forward and backward pass.
