@@ -148,7 +148,7 @@ def add_line(notebook, card: Card) -> None:
         f"<a href='{up}../_static/slides.html#ch{card.number}'>slides</a> · "
         f"[notes for teachers]({up}workshop/teacher_{card.number}.md) · "
         f"[work since](#since-{card.number}) · "
-        f"[flip its verdicts]({up}flip.md#flip-{card.number}) · "
+        f"<a href='{up}flip.html#flip-{card.number}'>flip its verdicts</a> · "
         f"[for a room without a network]({up}workshop/index.md#the-room)\n\n</div>"
     )
     title, _, rest = notebook.cells[0].source.partition("\n")

@@ -81,8 +81,9 @@ def page() -> str:
         link = f"[Read the chapter]({chapter.page}.ipynb)"
         items = [item(id) for id in by_chapter.get(chapter.key, ())]
         items.append(_short(chapter))
-        head = f"(flip-{number})=\n\n## {number} · {chapter.title}\n\n{link}"
-        parts.append("\n\n".join([head, *items]))
+        anchor = f"<span id='flip-{number}'></span>"
+        head = f"## {number} · {chapter.title}"
+        parts.append("\n\n".join([anchor, head, link, *items]))
     if idle:
         said = "Also tried; no verdict changed, though a number may have."
         parts.append("\n\n".join(["## No verdict changed", said, *map(item, idle)]))
