@@ -8,16 +8,15 @@
 # **The answer, first.**
 # **Yes, if there is something to adapt: measure the gap between your images and the model's before you buy small parts for it.**
 # The small parts are *prompts*, trained inputs beside the image's own, and *adapters*, narrow trained layers beside frozen ones.
-# Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, by far, in rare classes as in others, and keep most of what full fine-tuning gains.
-# Without a gap the probe is as good as anything.
+# Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, in rare classes too, and keep much of what full fine-tuning gains.
+# Without a gap even full fine-tuning gained less than five points over the probe.
 # The mean of two models adapted in this way, the *experts*, gains on top of that.
-# What the paper adds beyond this did not help here.
-# Its *group prompts*, of which each image picks some from a pool, gain nothing: what its second phase wins in rare classes comes from the loss and the samplers.
-# And no learned *scorer*, a small network that weighs the experts image by image, beats their plain mean.
-# With the same loss full fine-tuning is still better than small parts here.
+# From the paper's *group prompts*, of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
+# A learned *scorer*, a small network that weighs the experts image by image, did not beat their plain mean when fitted on training scores; with held-out ones we could not tell.
+# With the same loss small parts were not shown to beat full fine-tuning, whose mean is higher.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
-# The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT is its predecessor, and LIFT (Shi et al., 2024) a rival.
+# The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT, *long-tailed prompt tuning*, is its predecessor, and LIFT, *lightweight fine-tuning* (Shi et al., 2024), a rival.
 
 # %% [markdown]
 # ## What you will do
@@ -82,7 +81,7 @@ print(f"profile {P.name}")
 # - **Visual, language**: the two kinds of experts; the second was pretrained to match pictures with names.
 # - **Logit adjustment**: the log of each class's share is added to its logit in training, so that a rare class must win by more.
 # - **Phase 1** trains prompts, adapters and the head; **phase 2** freezes those parts and trains group prompts and the head; a third phase fits the scorer.
-# - **A-GCL**: the loss of phase 2. Noise lowers the cosines in training, most those of rare classes, and sure examples count less.
+# - **A-GCL**, asymmetric Gaussian clouded logit: the loss of phase 2. Noise lowers the cosines in training, most those of rare classes, and sure examples count less.
 # - **Two samplers**: one draws images as often as they come, the other draws all classes equally often.
 # - **Joint**: all parts and the scorer are trained at once.
 # - **Unseen font**: a face that was neither in pretraining nor in the task's training images.
@@ -136,7 +135,7 @@ plt.show()
 # %% [markdown]
 # The bars fall by a factor of a hundred.
 # "Few" is fewer than 20 images, "many" at least 100; the first are half of the classes.
-# Test sets are balanced, so each class counts equally.
+# Test sets are balanced: 20 pictures of each class, in the known fonts and in the unseen one.
 #
 # ## From names alone
 #
@@ -190,7 +189,7 @@ torch.testing.assert_close(packaged, by_hand)
 print("by hand = package; no line of the backbone was changed")
 
 # %% [markdown]
-# Group prompts are a pool of further prompts with keys; each picture takes the two entries whose keys are most similar to its own embedding.
+# Group prompts come from a *pool*, each with a *key*, a trained vector; each picture takes the two whose keys are most similar to its own embedding.
 # In LPT's text the two are concatenated (by a third-party summary), in its code they are averaged; we average.
 #
 # The abstract says about one per cent of extra parameters:
@@ -273,8 +272,8 @@ found = {
 ledger.enter(found)
 
 # %% [markdown]
-# There is something to adapt, and small parts get most of it.
-# The rest of the chapter reads a record of the same contest and of what takes longer, made by `tools/studies/study_mechanisms.py`.
+# There is something to adapt, and small parts get much of it, in a world that was chosen partly because they do.
+# The rest reads a record of the same contest and of what takes longer, made by `tools/studies/study_mechanisms.py`; its splits or experts are others, so a contrast can have two numbers.
 # "One per cent" is an expert whose small parts have about one per cent of its backbone's parameters.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot of accuracy in all and in rare classes for both experts. From lowest to highest: start, probe, one per cent, phase 1, full fine-tuning, with training of the blocks alone beside it. The visual expert runs from the high fifties to about 69 per cent in all classes, the language expert from the mid forties to about 72."}}
@@ -292,7 +291,7 @@ plots.legend_above(figures.methods(ax, rows, members, parts))
 plt.show()
 
 # %% [markdown]
-# Both experts have the same order: probe, small parts, full fine-tuning.
+# In the mean both experts have the same order: probe, small parts, full fine-tuning.
 # The claims on it:
 
 # %% tags=["claim:ch4.no_gap", "claim:ch4.parameters", "claim:ch4.peft_tail", "claim:ch4.peft_beats_full_tail"]
@@ -312,15 +311,11 @@ ledger.enter(found)
 reports.gains(rows, reports.contrasts())
 
 # %% [markdown]
-# With the gap, prompts and adapters gain several points over a probe with the same loss, in rare classes as in others, with either expert.
+# With the gap, prompts and adapters gain several points over a probe with the same loss, in rare classes too, with either expert.
 # An expert with one per cent of extra parameters gets most of that.
-# Full fine-tuning is better still, and so is training of the blocks alone, as in the released code of LIFT.
-# These backbones are tiny; do not extrapolate to a ViT-B.
+# Full fine-tuning has a higher mean still, and so has training of the blocks alone, as in the released code of LIFT.
 #
-# Without the gap ("no gap": the same experts, letters that stand alone) nothing beats the probe, and full fine-tuning only overfits.
-# That is the first thing to find out about your own data.
-#
-# **How this world was chosen**: partly because small parts gain much in it, so the size of their gain is that of a world in which they can gain.
+# Without the gap ("no gap": the same experts, letters that stand alone) we saw nothing beat the probe.
 #
 # <details><summary>The other gaps that we tried</summary>
 #
@@ -357,7 +352,7 @@ reports.heads_table(rows)
 # %% [markdown]
 # A head that starts at names is far ahead after few steps, because a random one is unfinished.
 # At convergence little of it is left.
-# The loss keeps its effect: it moves the rare classes wherever the head starts.
+# The loss, in the first rows, moves the rare classes far.
 #
 # <!-- flip: average_by_image_count -->
 #
@@ -368,7 +363,7 @@ reports.heads_table(rows)
 # Which of them does what?
 # Each row of the figure changes one thing, and all start from the same expert after phase 1.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: differences in points for all and for rare classes. Group prompts, keys and pool size lie at zero. Phase 2 less phase 1 and A-GCL less LA are about five points in rare classes. Two samplers, and both phases after CE, gain twenty to thirty-five points in rare classes, the head alone as much as with group prompts."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, visual and language expert: differences in points for all and for rare classes. Group prompts, keys and pool size lie near zero. Phase 2 less phase 1 and A-GCL less LA are about five points in rare classes. Two samplers, and both phases after CE, gain twenty to thirty-five points in rare classes, with the head alone as with group prompts."}}
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.8), sharey=True)
 for ax, kind in zip(axes, study.KINDS):
     one = reports.contrasts([kind], reports.SECOND)
@@ -378,7 +373,7 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# What changes group prompts lies at zero; what changes loss or samplers does not.
+# What changes group prompts lies near zero, on either side; what changes loss or samplers moves the rare classes.
 # The claims:
 
 # %% tags=["claim:ch4.group_prompts", "claim:ch4.agcl", "claim:ch4.dual_sampling"]
@@ -395,16 +390,16 @@ ledger.enter(found)
 
 # %% [markdown]
 # Bars are 95 % intervals; "after CE" starts from a phase 1 with plain cross-entropy, as LPT is said to do.
-# There the rare classes gain a lot, and *the head alone, without any group prompt, gains as much*.
+# There the rare classes gain a lot, and *so they do with the head alone, without any group prompt*.
 # After a phase 1 with logit adjustment they gain a few points, again by the head alone.
-# So the gain is that of the loss and its two samplers, which belong together: with one sampler A-GCL neglects the rare classes.
+# So the gain needs no group prompts, but the loss and its two samplers together: with one sampler A-GCL neglects the rare classes.
 # The price is paid in the frequent classes.
 #
 # <details><summary>Do group prompts collapse?</summary>
 #
 # If keys start at random, pictures may all pick the same entries; so ours start at embeddings of training pictures.
 # The rows "keys" and "pool of 10 − of 1" ask whether that matters.
-# With the loss held fixed a pool of one, where nothing can be chosen, does as well: a collapse would cost nothing here, because the choice buys nothing.
+# With the loss held fixed we saw no gain from a pool of ten over one of one, where nothing can be chosen: no cost of a collapse, then.
 #
 # </details>
 #
@@ -434,8 +429,8 @@ reports.member_table(rows)
 
 # %% [markdown]
 # "Over its members" is the gain over the mean accuracy of the two.
-# One expert that is adapted twice and averaged gains a little, by chance alone; two visual experts that were pretrained from different starts gain most of what two kinds gain.
-# So most of the gain is that of two pretrainings, whatever their kind; the difference in kind adds a couple of points.
+# One expert that is adapted twice and averaged gains a little; two visual experts that were pretrained from different starts gain more.
+# So a part of the gain is that of two pretrainings; whether the kind adds to it, the claim says.
 # A poor third (a probe of a network that was never pretrained) changes little.
 # "Forward selection" adds an expert while the mean gets more validation images right.
 # "Language times" is a wrong scale of the logits: the sharper expert weighs more ([solution 7](../solutions/4_lpt_experts.ipynb) repairs it).
@@ -449,7 +444,7 @@ plt.show()
 
 # %% [markdown]
 # Each point is a split and two ways of training, one for each expert.
-# The closer two experts are, the more their mean gains; with an expert that is much poorer it gains nothing.
+# The closer two experts are, the more their mean gains; with an expert that is much poorer it gains little or loses.
 #
 # ### A scorer?
 #
@@ -476,11 +471,11 @@ reports.scorer_table(rows)
 
 # %% [markdown]
 # A scorer that sees all confidences loses, most in the rare classes, and less on images that the experts did not see: on training images they are too good there.
-# The others lose a point or two where they were fitted on training scores, and are as good as the mean where they were fitted on images held out; none is better.
+# The others lose a point or two where they were fitted on training scores; on images held out we could not tell.
 # **Does the weight explain?**
 # Over images on which exactly one expert is right, the *area* is the chance that the visual one weighs more where it is right than where the other is.
 # It is above one half, so the weight leans to the right expert.
-# But for a single image it is often wrong, and it tells nothing new: in the mean of logits a confident expert counts more already.
+# But for a single image it is often wrong, and a part of it is not new: in the mean of logits a confident expert counts more already.
 # So do not show an image's weight as the reason for its answer.
 #
 # **Joint training**, of all parts and the scorer at once, makes a poorer mixture of experts that are poor alone.
@@ -499,10 +494,17 @@ plt.show()
 table
 
 # %% [markdown]
+# <details><summary>The columns</summary>
+#
 # Trained parameters include the head; a step keeps its megabytes for the gradients of 128 images; a pass is one forward pass of a backbone for an image.
-# Small parts save parameters, little time, and about a third of the memory of a step: gradients still pass through the frozen blocks.
+# Phase 2 has two: the embedding that is compared with keys is that of the backbone alone.
+# Its seconds are without those of phase 1, and it keeps less, as nothing below its group prompts is trained.
+#
+# </details>
+#
+# Small parts save parameters, little time, and memory of a step against full fine-tuning, hardly any against the blocks alone: gradients still pass through the frozen blocks.
 # What they buy is one backbone that serves many tasks.
-# A second expert doubles the cost at inference, and buys more in rare classes than anything done to one.
+# A second expert doubles the cost at inference; the highest means of rare classes are those of two.
 #
 # ## At scale
 #
@@ -545,10 +547,10 @@ Group prompts help the rare classes, all else fixed: {ch4.group_prompts}. A-GCL 
 It beats each of its experts: {ch4.mixture}, on every split (ours): {ch4.every_split}, and on an unseen font: {ch4.domain_shift}.
 Two kinds of experts gain more than two of one kind (ours): {ch4.two_kinds}.
 Two probes, averaged, are as good as two adapted experts (ours): {ch4.probes_mixed}.
-A learned scorer beats the plain mean: {ch4.scorer}.
+A learned scorer, fitted on training scores, beats the plain mean: {ch4.scorer}.
 Where one expert alone is right, its weight leans to that one (ours): {ch4.weight_explains}.
 It learns from images on which the experts are better than on new ones, most in the rare classes (ours): {ch4.leak}.
-Phases beat joint training: {ch4.phases}; joint training leaves poor experts (ours): {ch4.joint_alone}.
+The mean after phase 1 beats joint training: {ch4.phases}; joint training leaves poor experts (ours): {ch4.joint_alone}.
 
 **What we could not test.**
 CIFAR-100 with a long tail and pretrained backbones: {ch4.cifar}; the command is there.
@@ -593,7 +595,7 @@ for name, z in found.items():
 # 4. **Take the mean of two different models** before you tune one, and price it: one more forward pass an image.
 # 5. **Then, and only then, prompts and adapters**, with the same loss as the probe, against full fine-tuning with a learning rate of its own.
 # 6. **A scorer last**, on held-out images if you can spare any; keep it only if it beats the mean.
-# 7. **Log which expert decided**, and report rare classes in money: a missed part costs rework or a stopped line.
+# 7. **Log what each expert said**, and report rare classes in money: a missed part costs rework or a stopped line.
 #
 # **Do not use it** when one more forward pass does not fit the machine, when both models make the same mistakes, or when the licences of the base models do not allow it.
 #
@@ -615,8 +617,8 @@ for name, z in found.items():
 #
 # <details><summary>Answers</summary>
 #
-# 1. Because the loss moves the rare classes as much as the way of training does.
-# 2. Nothing in accuracy: there is nothing to adapt.
+# 1. Because the loss alone moves the rare classes, and would be taken for the way of training.
+# 2. Hardly any accuracy: there is little to adapt.
 # 3. It sees which class has which confidence. For a rare class it learns whom to believe from a few images, on which the experts were trained.
 # 4. Hardly: choosing the right expert for each image wins one point at most. A mean of logits can also be right where both are wrong; measure it before anything learned.
 # 5. The second expert weighs four times as much; bring both to one scale first.
