@@ -252,6 +252,15 @@ def test_tables_are_in_per_cent_and_points():
     assert table.loc["d", "n"] == 4
 
 
+def test_few_and_wrong_labels_are_shown_beside_each_other():
+    """All classes with few labels; rare ones with labels that are right, and wrong."""
+    names = ["1 a class", "2 a class", "5 a class", "mislabelled"]
+    by = {f"a, {name}": [0.1 * k] * 2 for k, name in enumerate(names, start=1)}
+    table = reports.labels_table(known(a=[0.8] * 2, **by), ["a"], ["visual"])
+    shown = [cell.split(" ±")[0] for cell in table.loc["visual, a"]]
+    assert shown == ["10.0", "20.0", "30.0", "40.0", "20.0"]
+
+
 def test_processes_do_not_change_the_rows(monkeypatch, task):
     monkeypatch.setattr(glyphs, "draw", lambda seed, **settings: task)
     found = reports.run_contest([3], terms=TINY, jobs=1)

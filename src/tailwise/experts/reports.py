@@ -15,7 +15,7 @@ import pandas as pd
 from tailwise.data import glyphs
 from tailwise.experts import mechanisms, study
 from tailwise.experts.contest import Bench, Terms, saved_for_backward
-from tailwise.experts.mechanisms import Repetition
+from tailwise.experts.mechanisms import SHOTS, Repetition
 from tailwise.experts.mixing import MEMBERS, SOURCES
 from tailwise.experts.scorer import INPUTS
 from tailwise.experts.study import KINDS, Pair
@@ -370,3 +370,33 @@ def cost_table(rows: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 
 def _percent(rows: pd.DataFrame) -> dict[str, float]:
     return {part: 100 * rows[part].mean() for part in ("all", "few")}
+
+
+def labels_table(
+    rows: pd.DataFrame, ways: Sequence[str], kinds: Sequence[str] = KINDS
+) -> pd.DataFrame:
+    """Accuracy in per cent with few labels (all classes), and with wrong ones (few)."""
+    cases = [(f", {shots} a class", "all") for shots in SHOTS]
+    cases += [("", "few"), (", mislabelled", "few")]
+    names = [f"{shots} a class" for shots in SHOTS]
+    names += ["rare: labels right", "rare: 1 in 10 wrong"]
+    found = {
+        f"{kind}, {way}": {
+            name: _text(values(rows, (kind, way + case), part).to_numpy())
+            for name, (case, part) in zip(names, cases)
+        }
+        for kind, way in product(kinds, ways)
+    }
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
+def pretraining_table() -> pd.DataFrame:
+    """What steps and width of pretraining bought the visual expert.
+
+    Validation accuracy in per cent on development letters by way of training; record
+    of `tools/studies/study_pretraining.py`.
+    """
+    rows = pd.DataFrame(_recorded("pretraining")["rows"])
+    sizes = ["width", "parameters", "pretraining"]
+    found = rows.groupby([*sizes, "way"])["accuracy"].mean().unstack()
+    return (100 * found[["probe", "parts", "full"]]).round(1).reset_index()
