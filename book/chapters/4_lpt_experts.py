@@ -449,8 +449,8 @@ figures.gap_and_gain(ax, rows, ways).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Each point is a split and two ways of training, one for each expert.
-# The closer two experts are, the more their mean gains; with an expert that is much poorer it gains little or loses.
+# A point is a split and two ways of training, one an expert.
+# The closer two experts are, the more their mean gains; a much poorer one adds little or harms.
 #
 # ### A scorer?
 #
