@@ -79,6 +79,7 @@ claims:
             provenance={},
             measurements={"ch1.x": measured},
             verdicts={"ch1.x": "mixed"},
+            stated={"ch1.x": "a number: needs ≥ 0"},
         )
 
     path = tmp_path / "results" / "laptop" / "ch1.json"
@@ -111,8 +112,9 @@ def test_what_no_run_measured_anew_is_not_counted(book):
     assert stability.summary(runs)["claims"]["ch1.x"] == {
         "b": [[2.0, 0.1, 8], [-2.0, 0.1, 8]]
     }
-    runs["2"] = runs["1"]
-    assert stability.summary(runs)["claims"] == {}
+    other = replace(runs["2"]["ch1"], stated={"ch1.x": "a number: needs ≥ 1"})
+    assert stability.summary(runs | {"2": {"ch1": other}})["claims"] == {}
+    assert stability.summary(runs | {"2": runs["1"]})["claims"] == {}
 
 
 def test_claims_bring_their_runs_along_and_show_them(book):

@@ -30,23 +30,28 @@ def summary(records: Mapping[str, Mapping[str, Record]]) -> dict:
     """What is kept of runs with fresh seeds, as JSON: see `claims.reseeded`.
 
     A part that is the same to the last bit in all of them is left out: it was read
-    from a study that is recorded, or it has no seed.
+    from a study that is recorded, or it has no seed. So is a claim that asked for
+    another number when it was measured.
 
     Parameters
     ----------
     records : dict of str to dict of str to Record
         By the set's name and by chapter.
     """
-    sets, found = sorted(records, key=int), {}
+    sets, kept = sorted(records, key=int), {}
     for key in chapters():
-        for id in load(key).claims:
-            measured = [records[s][key].measurements.get(id, ()) for s in sets]
-            found[id] = {
-                runs[0].part or "": [[m.value, m.stderr, m.n] for m in runs]
-                for runs in zip(*measured)
-                if len(set(runs)) > 1
+        for id, claim in load(key).claims.items():
+            runs = [records[s][key] for s in sets]
+            if any(run.stated.get(id) != claim.needs for run in runs):
+                continue
+            measured = [run.measurements.get(id, ()) for run in runs]
+            parts = {
+                found[0].part or "": [[m.value, m.stderr, m.n] for m in found]
+                for found in zip(*measured)
+                if len(set(found)) > 1
             }
-    kept = {id: parts for id, parts in found.items() if parts}
+            if parts:
+                kept[id] = parts
     return {"sets": sets, "claims": kept}
 
 
