@@ -93,6 +93,13 @@ def test_places_on_the_page_are_no_data(page):
     assert_holds(span, x_low=[1], x_high=[2])
 
 
+def test_ticks_may_be_labelled_with_numbers(page, numbers):
+    ax = page()
+    ax.plot(range(3), numbers[0, :3])
+    ax.set_xticks(range(3), [10, 20, 50])
+    assert_holds(table(ax.figure), x=range(3), y=numbers[0, :3])
+
+
 def test_a_picture_is_named_and_not_listed(page, numbers):
     grey, colours = page(1, 2)
     grey.imshow(numbers)

@@ -221,7 +221,8 @@ def _label(axis: Axis, ax: Axes) -> str:
 def _words(axis: Axis) -> tuple[np.ndarray, list[str]]:
     """Ticks that stand for words and not for numbers."""
     places = np.asarray(axis.get_majorticklocs(), float)
-    labels = axis.get_major_formatter().format_ticks(places)
+    # Labels that a figure sets may be numbers: the formatter gives them back as such.
+    labels = [str(label) for label in axis.get_major_formatter().format_ticks(places)]
     fixed = isinstance(axis.get_major_locator(), (FixedLocator, StrCategoryLocator))
     if not fixed or not any(re.search("[A-Za-z]", label) for label in labels):
         return np.empty(0), []
