@@ -10,7 +10,7 @@
 # That is right only when samples are plentiful.
 # With few samples the last layer, the *head*, memorises, and it memorises the rare class more.
 # **The right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
-# On images the correction helped clearly on two of three pairs; on the third, where the classes are far apart, it made almost no difference.
+# On small networks' features the correction helped clearly on two of three image pairs, hardly on the third; a large backbone comes later.
 # Where it helped, two rivals did as well or better: averaging several heads, each fitted with most common samples dropped (*downsampling*), and leaving the weights alone while moving one threshold.
 #
 # The paper of this chapter is *Thumb on the Scale* (Stromberg, Thrampoulidis and Sankar, 2025; [References](../references.md)).
@@ -79,7 +79,7 @@ print(f"profile {P.name}, computing on {P.device}")
 #
 # - **Ratio**: the weight of a rare sample over that of a common one; the **ratio of priors** is common over rare samples; the **equal-error ratio** is the one at which both classes err equally.
 # - **Prior**: the share of the rare class. **d/n**: features per sample. **snr**: the distance of the classes.
-# - **Worst-class error**: the larger of the two class errors. **Corrected weights**: those of the equal-error ratio.
+# - **Worst-class error**: the larger of the two class errors. **Corrected weights**: those of the equal-error ratio, with features counted as the claim says.
 # - **Scalar equations**: a few equations in single numbers that stand for the whole fit.
 # - **Effective degrees of freedom**: how many features a head with a ridge, a penalty on squared lengths, really uses. **99 % PCA dimension**: the fewest principal components that hold 99 % of the variance.
 # - **Moved threshold**: the unweighted head, with its threshold moved until both classes clear it equally; **leave-one-out** scores, each from a head fitted without its sample, say how far.
@@ -182,7 +182,7 @@ print("five ratios: the batched heads equal the loop")
 # 1. For large $d$, refitting with the sample shrinks its residual: $r_i = r_i^{(-i)} / (1+\omega_i\kappa)$, with $\kappa=\operatorname{tr}H^{-1}$ and $H=\sum_i\omega_i x_i x_i^\top$.
 # 2. Put $v_c=\omega_c/(1+\omega_c\kappa)$: the *effective* weight that a class has on new data. A large weight is partly spent on memorising.
 # 3. The leverages sum to $d$: $n\kappa\,(\pi_+v_+ + \pi_-v_-)=d$. Measure weights so that $n\kappa$ becomes $\kappa$; then $\kappa\,(\pi_+v_+ + \pi_-v_-)=\delta$.
-# 4. The intercept equation is $\pi_+v_+(1-m-b)=\pi_-v_-(1-m+b)$, with $m$ the mean score.
+# 4. The intercept equation is $\pi_+v_+(1-m-b)=\pi_-v_-(1-m+b)$, with $m$ the mean score and $b$ the intercept.
 # 5. Equal errors need $b=0$, so $\pi_+v_+=\pi_-v_-=\delta/(2\kappa)$.
 # 6. Solve for the weights: $\omega_c\kappa=\delta/(2\pi_c-\delta)$. Their quotient is $\tilde\rho$.
 #
@@ -511,7 +511,7 @@ figures.gains(ax, shown, rules).legend()
 plt.show()
 
 # %% [markdown]
-# The rivals gain at least as much as the weights.
+# For shirts and pullovers both rivals look at least as good.
 # The claims, and what each class gains and pays:
 
 # %% tags=["claim:ch1.smaller_n_larger_ratio", "claim:ch1.pca_beats_priors", "claim:ch1.beats_downsampling_images", "claim:ch1.effective_dof_images", "claim:ch1.averaged_downsamples_images", "claim:ch1.threshold_shift_images"]
@@ -752,7 +752,7 @@ for rule in (1.0, "priors", "effective"):
 #
 # - The ratio of priors is right only for plentiful samples; the equal-error ratio adds an offset that grows with effective features per sample.
 # - Past $\delta=2\pi_+$ no ratio balances.
-# - With a ridge, "features" means effective degrees of freedom of the weighted head.
+# - In simulations with a ridge, effective degrees of freedom are the features.
 # - Averaged downsampling and a moved threshold are serious rivals.
 # - The common class pays.
 #
@@ -769,7 +769,7 @@ for rule in (1.0, "priors", "effective"):
 # 1. It falls, towards the ratio of priors: $\delta$ halves.
 # 2. None: $0.25 > 2\cdot 0.1$.
 # 3. They were pulled towards their labels by the fit, the rare class more than the common one; new samples were not.
-# 4. It falls: df falls, so the offset shrinks.
+# 4. The rule's ratio falls: df falls, so the offset shrinks. The ratio that balances need not follow, as dresses show.
 # 5. Nothing, if the fit is exact.
 #
 # </details>

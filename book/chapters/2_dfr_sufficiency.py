@@ -8,10 +8,10 @@
 #
 # **The answer, first.**
 # It depends on two things that you can check.
-# **Where every combination of class and nuisance occurs in the held-out data, and the features already contain the object, refitting one layer goes most of the way to a network that was trained on balanced data.**
+# **Where every combination of class and nuisance occurs in the held-out data, and the features already contain the object, refitting one layer went most of the way to a network that was trained on balanced data.**
 # A *nuisance* is what the model should not look at, a *group* is such a combination, and the usual way to refit is *deep feature reweighting*, DFR: on held-out data in which all groups are equally frequent.
-# Where one combination is missing, the refitted layer keeps using the nuisance: balance among the groups that exist even *rewards* it.
-# There, moving a single threshold does about as well as far as five seeds can tell, and an edited image repairs more than either.
+# Where one combination is missing, the refitted layer keeps using the nuisance: in theory, balance among the groups that exist even *rewards* it.
+# There we could not tell it from moving a single threshold, and in our means an edited image repaired more than either.
 # A map of where the model looks moves with the threshold, unless you fix its class.
 #
 # The paper of this chapter asks whether DFR (Kirichenko, Izmailov and Wilson, 2023) is *truly sufficient* (Le, Schlötterer and Seifert, 2023; [References](../references.md)).
@@ -364,9 +364,9 @@ contests = {
 ledger.enter(*study.measured(birds, contests))
 
 # %% [markdown]
-# ERM is where the papers have it, and DFR's gain has the published size.
+# ERM is where papers have it, as chosen; DFR's numbers, known then, have the published size.
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
-# Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR no further.
+# Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR no further on average.
 # In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
 #
 # What does the work, group labels or balance?
@@ -399,9 +399,9 @@ study.matrix(birds, study.TRAININGS)
 
 # %% [markdown]
 # Read down the last column: what the head cannot repair would show there as a rise.
-# From the pretrained start there is none: ordinary training has features as good as those of networks trained with the groups in view.
+# From the pretrained start we see none, but five seeds cannot exclude better features of networks trained with the groups in view.
 # Read along a row: those networks still gain from another head.
-# So here one layer is the cure, as far as five seeds can tell, *given features that contain the object*.
+# So we saw no sign against one layer as the cure, *given features that contain the object*.
 # How far does it go from ERM to balanced data?
 
 # %% tags=["claim:ch2.closes_the_gap", "claim:ch2.needs_representation"]
@@ -416,7 +416,7 @@ less = estimate(ways["ERM"] - ways["ERM, from scratch"])
 ledger.record("ch2.needs_representation", less)
 
 # %% [markdown]
-# A refitted head can only use what the features hold: from scratch it starts lower and ends lower, and so does the oracle.
+# A refitted head can only use what the features hold: from scratch, with more epochs, it starts and ends lower on average, as does the oracle.
 
 # %% [markdown]
 # ### Does it look elsewhere now?
@@ -486,7 +486,7 @@ study.table(birds, ["ERM", "DFR"], numbers)
 # A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations.
 # Most neurons are, also among those that DFR keeps.
 # In the birds world much of the head's weight stays on neurons that the background moves, yet the background's effect on the *sum* is almost gone.
-# DFR does not drop the background: it weighs it against itself, on average over the classes.
+# DFR mostly weighs the background against itself, on average over the classes.
 #
 # <details><summary>Why so many zeros</summary>
 #
@@ -550,7 +550,7 @@ ax.legend(fontsize=8.5, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# Threshold and DFR are alike in all four groups.
+# We see no clear difference between threshold and DFR here.
 # And inside, with the *patch effect*: the mean change of the score when a patch is added, in standard deviations, negative towards benign.
 
 # %% tags=["claim:ch2.patch_effect_stays", "claim:ch2.one_threshold", "claim:ch2.map_misleads"]
@@ -566,7 +566,7 @@ numbers += ["nuisance_floor", "object_share"]
 study.table(skin, methods, numbers)
 
 # %% [markdown]
-# Three-group DFR leaves the patch effect where ERM had it, and the moved threshold cannot change it at all.
+# Three-group DFR moves the patch effect little (ERM lacked that group too), and the threshold cannot at all.
 # Only the manufactured group takes most of it away.
 #
 # **A map follows the threshold, unless you fix its class.**
@@ -722,7 +722,7 @@ budget.bill(birds, drawn["birds"], price, **tries)
 # ## Recap
 #
 # - With all groups present and features that hold the object, one refitted layer goes most of the way.
-# - It cancels the nuisance in the sum; it does not drop the neurons.
+# - It cancels the nuisance in the sum; much weight stays on mixed neurons.
 # - Balance among three of four groups rewards the nuisance: $\beta=-\infty$.
 # - A moved threshold is the control, an edit is the measurement, a map is an illustration.
 #

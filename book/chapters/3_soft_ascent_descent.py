@@ -10,10 +10,10 @@
 # Soft ascent-descent, *SoftAD*, pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
 # It takes hardly more time than plain training (*ERM*), and the tail of the loss, the mean of its worst tenth, becomes much smaller.
 # But on none of our three models is it certainly more accurate on the hardest images, and on the linear one it loses.
-# Almost all of the smaller tail is confidence: one temperature gives ERM nearly the same tail, and stopping early as small a mean.
+# Much of the smaller tail is confidence: one temperature brings ERM's tail near; stopping early, tried on one model, its mean.
 # The paper's own methods, *COCE* and *COCE-A*, hold the mean or the tail of a batch to a level.
-# They lower the loss too; COCE gains accuracy on one model, where sharpness-aware training (*SAM*) gains about as much.
-# They do not end in flat places: where they stop, the loss rises *faster* than where ERM does.
+# They lower the loss too; COCE gains accuracy on one model; sharpness-aware training (*SAM*) is a rival there.
+# By one measure of two they end less flat: the loss rises *faster* than where ERM stops.
 # And *SharpDRO*, the rival that "breaks down", takes steps twice as long; with half of them most of the accuracy comes back.
 #
 # The paper of this chapter is *Making Robust Generalizers Less Rigid* (Holland and Hamada, 2024; [References](../references.md)).
@@ -278,7 +278,7 @@ figures.severities(axes, pictures.test.x[0, :, 4])
 plt.show()
 
 # %% [markdown]
-# Under the rare law about 4 of 1,000 training images have severity 5.
+# Under the rare law about 4 of 1,000 training images have severity 5; all that follows about it rests on these few.
 #
 # ## One tensor program
 #
@@ -333,7 +333,7 @@ study.dashboard_table(rare["mlp"], dashboard, study.LABELS)
 
 # %% [markdown]
 # Never read one column alone: a small spread can also mean that a model predicts the same for everything.
-# On this model the family gains most accuracy; the figure has all three models, with 95 % intervals, here and below.
+# On this model methods with a level gain most accuracy; the figure has all three models, with 95 % intervals, here and below.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
@@ -380,7 +380,7 @@ ledger.enter(
 
 # %% [markdown]
 # The narrow network has the wider gap in accuracy, and in average accuracy SharpDRO harms it more; neither is certain.
-# At the worst severity, and with half steps, the narrow one is not harmed at all.
+# At the worst severity, and with half steps, the narrow one shows no harm.
 # In *training* loss there is hardly a gap: severe images are learned by heart like clean ones.
 #
 # Who gains at which severity?
@@ -442,7 +442,7 @@ found = study.measured(rare, contests.CONCENTRATION, log=contests.LOGS)
 ledger.enter(*found)
 
 # %% [markdown]
-# Mean, tail and spread fall on all three models, the mean only a little on the linear one.
+# COCE's mean and SoftAD's tail and spread fall on all three models, the mean only a little on the linear one.
 # *Calibrated* is after one temperature per network, fitted on 500 validation images with the law of training; under another law we did not test it.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Tail loss of nine methods for the network with a hidden layer. As trained they range widely; after one temperature per network all lie close together."}}
@@ -452,7 +452,7 @@ figures.calibration(ax, rare["mlp"], shown).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# **Most of the tail is confidence.**
+# **Much of the tail is confidence.**
 # As trained, the tails differ by a factor of about two; after one temperature, by about a tenth.
 # A smaller tail is not yet a better model: it is a model that shouts less.
 
@@ -511,7 +511,7 @@ ledger.enter(*study.measured(clean, contests.CLEAN))
 
 # %% [markdown]
 # Pointwise compositions lose accuracy at the worst severity.
-# COCE-A helps on the network with a hidden layer; COCE, which emphasises no tail, is not worse, so the emphasis is not needed for the gain.
+# COCE-A helps on the network with a hidden layer; COCE, which emphasises no tail, is not visibly worse, so the emphasis may not be needed.
 #
 # <details><summary>What these comparisons do not separate</summary>
 #
@@ -577,7 +577,7 @@ levels.pilot_table(whole, short)
 # %% [markdown]
 # Few images do: in whole runs the regret is small.
 # Short runs do not: after a quarter of the epochs nothing is overfitted yet, so "no level" wins.
-# And the cheapest rival of all, plain training that stops early, has no larger test loss than SoftAD here.
+# And the cheapest rival of all, plain training that stops early, shows no larger test loss than SoftAD here.
 #
 # **Drift.**
 # Difficult images become common after training.
@@ -610,7 +610,7 @@ plt.show()
 # %% [markdown]
 # The spread is a poor alarm: it hardly moves, while the mean loss rises steeply.
 # Watch the mean; it needs labels.
-# Choosing the level again gains nothing; retraining helps, but only when the law has moved far.
+# Choosing again showed no gain; on this model retraining seems useful once the law moved far.
 #
 # ## At scale
 #
@@ -625,8 +625,8 @@ ledger.enter(reports.lenet_contests(rows), table)
 
 # %% [markdown]
 # ERM fits it almost entirely, with the largest test loss.
-# COCE and COCE-A cut that by a third to a half, about as in the saved notebooks, and gain nothing in accuracy.
-# SharpDRO breaks down even in average accuracy, and with half steps not at all; three seeds leave it open at the worst severity.
+# COCE and COCE-A cut that by a third to a half, about as in the saved notebooks, and show no accuracy gain.
+# SharpDRO loses average accuracy, with half steps not visibly; three seeds leave the worst severity open.
 # SAM has COCE-A's loss at a much smaller curvature.
 #
 # <details><summary>The whole chapter at full size</summary>
@@ -749,7 +749,7 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 # - A robust loss is a rule for weights; SoftAD's descends above a level, ascends below.
 # - The level must stay below the loss of a constant prediction.
 # - Adding two gradients makes longer steps; compare at equal length.
-# - A smaller tail is mostly confidence; calibrate before you compare.
+# - A smaller tail can be confidence; calibrate before you compare.
 #
 # ### Quiz
 #
