@@ -333,7 +333,7 @@ study.dashboard_table(rare["mlp"], dashboard, study.LABELS)
 
 # %% [markdown]
 # Never read one column alone: a small spread can also mean that a model predicts the same for everything.
-# On this model methods with a level gain most accuracy; the figure has all three models, with 95 % intervals, here and below.
+# On this model look at COCE beside SAM; the figure has all three models, with 95 % intervals, here and below.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
