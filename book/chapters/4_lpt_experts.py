@@ -509,7 +509,7 @@ table
 # </details>
 #
 # Small parts save parameters, little time, and memory of a step against full fine-tuning, hardly any against the blocks alone: gradients still pass through the frozen blocks.
-# What they buy is one backbone that serves many tasks.
+# They buy one backbone for many tasks.
 # A second expert doubles the cost at inference; the highest means of rare classes are those of two.
 #
 # What pretraining bought the visual expert: all steps, half, and half the width, in per cent of validation images:
