@@ -515,7 +515,7 @@ def test_cost_is_counted_in_turns_after_a_first_round(monkeypatch):
 
 def test_settings_are_those_that_the_page_states():
     page = (ROOT / "book" / "chapters" / "3_soft_ascent_descent.py").read_text("utf-8")
-    (stated,) = re.findall(r"every method has one setting, .*?\((.*)\)\.", page)
+    (stated,) = re.findall(r"The single settings were .*?: (.*)\.", page)
     method = {m.label: m for m in study.METHODS}
     params = {label: m.params for label, m in method.items()}
     compositions = [p["tau"] for label, p in params.items() if "∘" in label]

@@ -48,11 +48,14 @@ def _rows(found: list[mistakes.Effect]) -> list[dict]:
                 "name": before.part,
                 "without": number(before),
                 "with": number(after),
-                "changes": len({claims.mark(effect.claim, m) for m in (before, after)}),
+                "changes": len(
+                    {claims.mark_alone(effect.claim, m) for m in (before, after)}
+                ),
             }
             for before, after in zip(effect.without, effect.with_it)
         ]
-        rows.append({"claim": effect.claim, "verdicts": verdicts, "parts": parts})
+        row = {"claim": effect.claim, "verdicts": verdicts, "parts": parts}
+        rows.append(row | {"flips": effect.flips})
     return rows
 
 
@@ -95,7 +98,7 @@ def _short(chapter: claims.Chapter) -> str:
     changed = mistakes.short_intervals(chapter.key)
     known = [c for c in chapter.claims.values() if c.profile == "laptop"]
     rows = [
-        {"claim": chapter.claims[id], "verdicts": verdicts, "parts": []}
+        {"claim": chapter.claims[id], "verdicts": verdicts, "parts": [], "flips": True}
         for id, verdicts in changed.items()
     ]
     return render("flip_short.html", *TEMPLATES, rows=rows, of=len(known))
