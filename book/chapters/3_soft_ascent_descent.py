@@ -632,8 +632,7 @@ ledger.enter(reports.lenet_contests(rows), table)
 # <details><summary>The whole chapter at full size</summary>
 #
 # It is recorded at `full` too: 4,000 training images, 20 seeds, ten minutes of one core; the table of claims shows both.
-# More parts are decided there, and one changes sides: the automatic level on the convolutional network fails with 1,000 images and not with 4,000.
-# The larger training set is the likely cause; we did not test it.
+# Where the columns differ, as for the automatic level on the convolutional network, the training set, four times as large, is the likely cause; we did not test it.
 #
 # </details>
 

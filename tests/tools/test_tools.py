@@ -123,6 +123,7 @@ def test_only_what_is_named_is_executed(tmp_path):
         ("_build/results/laptop/ch1.json", True, False),
         ("book/results/bench/heads.json", True, False),
         ("book/results/full/ch1.json", False, False),
+        ("book/results/laptop/reseeded.json", False, False),
         ("book/results/full/ch2.json", True, False),
         ("book/chapters/1_tiny.py", False, True),
         ("book/claims/ch1.yml", False, False),
@@ -177,6 +178,15 @@ def test_an_edit_makes_few_notebooks_of_this_book_stale(edited, stale):
     path = ROOT / "src" / "tailwise" / edited
     notebooks = here.chapters() + here.pages()
     assert {py.stem for py in notebooks if path in here.reads(py)} == stale
+
+
+@pytest.mark.parametrize(
+    ("chapter", "study"), [(1, "backbone"), (3, "softad"), (4, "experts")]
+)
+def test_a_chapter_reads_the_studies_that_it_shows(chapter, study):
+    here = Book(ROOT, "laptop")
+    read = here.reads(here.chapters()[chapter - 1])
+    assert ROOT / "book" / "results" / study in read
 
 
 def test_the_guide_reads_the_committed_record_and_no_run(book):

@@ -150,7 +150,6 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
     sizes = [len(part) for part in images["train"]]
     y = torch.tensor([1] * sizes[0] + [0] * sizes[1])
     optimizer = torch.optim.AdamW(model.parameters(), recipe.lr)
-    constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
     here = Path(folder) / f"{recipe.pair}, seed {seed}"
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -165,7 +164,6 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
             batches,
             F.cross_entropy,
             optimizer=optimizer,
-            schedule=constant,
             epochs=recipe.epochs,
             checkpoint=Checkpoint(here, 1, asdict(recipe) | {"seed": seed}),
             half=half,

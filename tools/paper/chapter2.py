@@ -136,14 +136,12 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.decay
     )
-    constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
     here = Path(folder) / f"seed {seed}"
     losses = fit(
         model,
         lambda epoch: shown["train"].batches(epoch, recipe.batch, device),
         nn.functional.cross_entropy,
         optimizer=optimizer,
-        schedule=constant,
         epochs=recipe.epochs,
         checkpoint=Checkpoint(here, 1, asdict(recipe) | {"seed": seed}),
         half=half,

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from tailwise.training.checkpoint import Checkpoint, Moving, Run
 
@@ -42,9 +43,9 @@ def fit(
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
     optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
     epochs: int,
     checkpoint: Checkpoint,
+    schedule: LRScheduler | None = None,
     moving: Moving | None = None,
     after: Callable[[int, list[float]], None] | None = None,
     half: torch.dtype | None = None,
@@ -61,11 +62,12 @@ def fit(
         on sees what it would have seen.
     loss : callable
         Of outputs in full width and targets; a mean over the batch.
-    optimizer, schedule
-        The schedule moves once an epoch.
+    optimizer : torch.optim.Optimizer
     epochs : int
     checkpoint : Checkpoint
         Its steps are epochs, and its `about` names all that decides the outcome.
+    schedule : LRScheduler, optional
+        Moves once an epoch; by default the rate stays.
     moving : dict, optional
         What changes besides, as in `Run`.
     after : callable, optional
@@ -89,6 +91,7 @@ def fit(
     width = torch.autocast(device.type, half) if half else nullcontext()
     moving = (moving or {}) | dict(model.named_buffers())
     moving["scale of the loss"] = scaler
+    schedule = schedule or LambdaLR(optimizer, lambda epoch: 1.0)
     run = Run(checkpoint, {"half": str(half)}, optimizer, schedule, moving)
     losses = run.resume()
     for epoch in range(len(losses) + 1, epochs + 1):
