@@ -321,7 +321,7 @@ plt.show()
 
 # %%
 epochs, seeds = P.pick(smoke=(1, 2), laptop=(3, 5), full=(5, 10))
-more = dict.fromkeys(world, P.pick(smoke=1, laptop=5, full=10))
+more = dict.fromkeys(world, P.pick(smoke=1, laptop=5, full=14))
 steps = P.pick(smoke=(0.2,), laptop=(0.05, 0.2, 1.0))
 decays = P.pick(smoke=(), laptop=(1.0, 10.0))
 sizes = dict(full=full, device=P.device, epochs=epochs, more=more)
@@ -585,7 +585,7 @@ study.table(skin, methods, numbers)
 # %% [markdown]
 # ## At scale
 #
-# The same cells at the `full` profile: the worlds at full size, ten seeds, five epochs.
+# The same cells at the `full` profile: the worlds at full size, five epochs, ten seeds, 24 for the usual network and its maps.
 # Waterbirds with a ResNet-50 has a command of its own, see [How to run](../how_to_run.md).
 
 # %%
