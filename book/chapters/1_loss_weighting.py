@@ -209,7 +209,7 @@ print(pd.DataFrame(rows, columns=columns).to_string(index=False))
 # Thirteen settings; the last one lies beyond the domain.
 
 # %%
-d = P.pick(smoke=40, laptop=200, full=1000)
+d = P.pick(smoke=40, laptop=200, full=500)
 n_sets = P.pick(smoke=2, laptop=30, full=100)
 settings = [
     (0.05, 0.2, 1.0), (0.10, 0.2, 1.0), (0.20, 0.2, 1.0),
@@ -644,7 +644,7 @@ stopped.table
 # %% [markdown]
 # ## At scale
 #
-# The same cells at the `full` profile: 1,000 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
+# The same cells at the `full` profile: 500 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
 
 # %%
 for name in ("full", "paper"):

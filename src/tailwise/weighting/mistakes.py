@@ -59,7 +59,7 @@ class Fitted:
 def prepare(profile: Profile) -> dict[float, list[Fitted]]:
     """Data sets with d/n = prior = 0.2 and their heads, by distance of the classes."""
     n_sets = profile.pick(smoke=3, laptop=30, full=100)
-    d = profile.pick(smoke=40, laptop=200, full=1000)
+    d = profile.pick(smoke=40, laptop=200, full=500)
     generator = torch.Generator(profile.device).manual_seed(reseeded(30))
     ratios = torch.tensor([1.0, 1 / PRIOR - 1, equal_error_ratio(PRIOR, DELTA)])
     found = {}
