@@ -211,6 +211,7 @@ n_rows = min(len(pilot.cells), own.MAX_CELLS)
 fig, ax = plt.subplots(figsize=(7.4, 1.2 + 0.75 * n_rows))
 own.gain_forest(ax, pilot)
 plt.show()
+own.origin(pilot)
 
 # %% [markdown]
 # Differences from the plain head on the same test samples, in points of accuracy.
@@ -245,6 +246,7 @@ for ax in axes.flat[len(pilot.heads) :]:
     ax.axis("off")
 own.reliability(axes.flat, pilot)
 plt.show()
+own.origin(pilot)
 
 # %% [markdown]
 # Above the diagonal a head is right more often than it says, below it less often.

@@ -1,11 +1,13 @@
 """The order of a chapter's page, and the lines that are put under its figures."""
 
+import re
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from tailwise.ledger.claims import Chapter, Claim, Measurement, Record
+from tools.book.layout import Book
 from tools.site import opening, origins
 from tools.site.opening import arrange, reading_minutes, sections
 
@@ -172,3 +174,27 @@ def test_without_a_record_nothing_is_said(tmp_path):
     made = nbformat.v4.new_notebook(cells=written())
     origins.add_origins(made, CHAPTER, None, tmp_path)
     assert order(made.cells) == order(written())
+
+
+CHART = nbformat.v4.new_output("execute_result", {"text/html": "<svg></svg>"})
+TABLE = nbformat.v4.new_output("execute_result", {"text/html": "<table></table>"})
+
+
+@pytest.mark.parametrize("name", origins.PAGES)
+def test_a_page_says_of_its_record_what_a_chapter_says_of_its_run(name, tmp_path):
+    cells = [code("chart"), code("table"), code("draw", figure=True)]
+    cells[0].outputs, cells[1].outputs = [CHART], [TABLE]
+    cells[2].outputs[0].data["text/csv"] = "panel,x\na,1\n"
+    made = nbformat.v4.new_notebook(cells=cells)
+    origins.add_page_origins(Book(tmp_path, "laptop"), made, name, executed=False)
+    nbformat.validate(made)
+    lines = [cell.source for cell in made.cells if "provenance" in cell.source]
+    link = f"href='../_static/figures/{name}_1.csv'"
+    assert link in lines[-1]
+    if name == "bring_your_own":  # its figures are of the page's own run
+        assert order(made.cells)[:3] == ["chart", "table", "draw"]
+        return
+    assert [order(made.cells).index(said) for said in ("chart", "draw")] == [0, 3]
+    run = r"(laptop profile|recorded study) · \d+ × (seed|draw)"
+    facts = rf"<p class='provenance'>{run} · [\d-]+ · CPU.+ · commit \w+"
+    assert all(re.match(facts, line) for line in lines)

@@ -24,7 +24,7 @@ from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.machines import write_indexes
 from tools.site.opening import arrange, reading_minutes
-from tools.site.origins import add_origins
+from tools.site.origins import PAGES, add_origins, add_page_origins
 from tools.site.sources import number_sources
 
 CITING = ("decision_guide", "transfer_matrix")  # pages whose sentences have sources
@@ -64,6 +64,11 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
             path = stage / "book" / f"{name}.ipynb"
             notebook = nbformat.read(path, as_version=4)
             number_sources(notebook, measured)
+            nbformat.write(notebook, path)
+    for name in PAGES:
+        if (path := stage / "book" / f"{name}.ipynb").exists():
+            notebook = nbformat.read(path, as_version=4)
+            add_page_origins(book, notebook, name, executed)
             nbformat.write(notebook, path)
     glossary = stage / "book" / "glossary.md"
     write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))

@@ -1,20 +1,27 @@
-"""Say under each figure of a chapter which run drew it, from what data."""
+"""Say under each figure which run drew it, from what data."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from nbformat.v4 import new_markdown_cell
 
+from tailwise import matrix
 from tailwise.drawn import lengthened
 from tailwise.ledger.claims import Chapter, Record
-from tools.book.layout import write
+from tailwise.matrix.run import FILE, read
+from tailwise.own import trial
+from tools.book.layout import Book, write
 from tools.site.anchors import TAG
 from tools.site.opening import has_figure
 
 FIGURES = "_static/figures"  # the data behind them, below the folder of pages
+PAGES = ("transfer_matrix", "decision_guide", "field_trial", "bring_your_own")
+DRAWN = re.compile(r"<svg|<caption>")  # a chart, or a table that is a picture
 
 
 def add_origins(notebook, chapter: Chapter, record: Record | None, pages: Path) -> None:
-    """Put a line under each figure of a notebook, and its data into a file.
+    """Put a line under each figure of a chapter, and its data into a file.
 
     The line names profile, day, device and commit of the run, and the repetitions
     behind the claims that the cells between the same two headings enter; it links the
@@ -22,24 +29,51 @@ def add_origins(notebook, chapter: Chapter, record: Record | None, pages: Path) 
     """
     if record is None:
         return
-    cells, number = [], 0
+
+    def said(part: list) -> list[str]:
+        repeated = ", ".join(_repetitions(part, chapter, record))
+        return _said(f"{record.profile} profile", repeated, record.provenance)
+
     up = "../" * (chapter.page.count("/") + 1)
+    _put(notebook, said, pages, f"{FIGURES}/{chapter.key}", up)
+
+
+def add_page_origins(book: Book, notebook, name: str, executed: bool) -> None:
+    """The same for a page that is no chapter, one of `PAGES`.
+
+    Its figures are of one record, or of the page's own run, which says so itself.
+    """
+    said = _of_page(book, name, executed)
+    pages = book.build / "stage" / "book"
+    _put(notebook, lambda _: said, pages, f"{FIGURES}/{name}", "../")
+
+
+def _put(
+    notebook, said: Callable[[list], list[str]], pages: Path, name: str, up: str
+) -> None:
+    cells, number = [], 0
     for part in _between_headings(notebook.cells):
-        said = _said(record, _repetitions(part, chapter, record))
+        facts = said(part)
         for cell in part:
             cells.append(cell)
-            if not has_figure(cell):
+            if not (has_figure(cell) or _is_drawn(cell)):
                 continue
             links = []
             for table in _tables(cell):
                 number += 1
                 if table:
-                    name = f"{FIGURES}/{chapter.key}_{number}.csv"
-                    write(pages / name, lengthened(table))
-                    links.append(f"<a href='{up}{name}' download>data (CSV)</a>")
-            line = f"<p class='provenance'>{' · '.join([*said, *links])}</p>"
-            cells.append(new_markdown_cell(line, id=f"origin-{len(cells)}"))
+                    file = f"{name}_{number}.csv"
+                    write(pages / file, lengthened(table))
+                    links.append(f"<a href='{up}{file}' download>data (CSV)</a>")
+            if facts or links:
+                line = f"<p class='provenance'>{' · '.join([*facts, *links])}</p>"
+                cells.append(new_markdown_cell(line, id=f"origin-{len(cells)}"))
     notebook.cells = cells
+
+
+def _is_drawn(cell) -> bool:
+    shown = (o.get("data", {}).get("text/html", "") for o in cell.get("outputs", ()))
+    return any(DRAWN.search(html) for html in shown)
 
 
 def _tables(cell) -> list[str | None]:
@@ -70,14 +104,26 @@ def _repetitions(part: list, chapter: Chapter, record: Record) -> list[str]:
     return [*found]
 
 
-def _said(record: Record, repetitions: list[str]) -> list[str]:
-    facts = record.provenance
+def _of_page(book: Book, name: str, executed: bool) -> list[str]:
+    if name == "field_trial":
+        record = trial.recorded()
+        first = record["few"][0]
+        same = ("kind", "defects")
+        n = sum(all(row[k] == first[k] for k in same) for row in record["few"])
+        return _said("recorded study", f"{n} × draw", record["provenance"])
+    if name == "bring_your_own":
+        return []
+    # The matrix is computed by its page; the guide reads what is committed.
+    computed = executed and name == "transfer_matrix"
+    found = read(book.results / FILE) if computed else None
+    found = found or matrix.recorded("laptop")
+    if found is None:
+        return []
+    methods = next(iter(found.values.values()))
+    n = len(next(iter(next(iter(methods.values())).values())))
+    return _said(f"{found.profile} profile", f"{n} × seed", found.provenance)
+
+
+def _said(run: str, repeated: str, facts: dict) -> list[str]:
     commit = f"commit {facts['commit']}" if facts["commit"] else ""
-    said = [
-        f"{record.profile} profile",
-        ", ".join(repetitions),
-        f"{facts['date'][:10]}",
-        facts["device"],
-        commit,
-    ]
-    return [*filter(None, said)]
+    return [*filter(None, [run, repeated, facts["date"][:10], facts["device"], commit])]

@@ -136,6 +136,7 @@ def _bench_rows(outcome: dict) -> list[dict[str, str]]:
                 "ratio": f"{entry['ratio']:.1f} ×",
                 "largest difference": f"{entry['difference']:.0e}",
                 "device": outcome["provenance"]["device"],
+                "commit": outcome["provenance"].get("commit") or "–",
             }
         )
     return rows

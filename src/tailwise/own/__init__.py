@@ -13,6 +13,7 @@ from tailwise.own.boards import (
 from tailwise.own.costs import Costs
 from tailwise.own.export import check_folder, export, refit
 from tailwise.own.features import Features, from_arrays, from_table, load, sample
+from tailwise.own.origin import origin
 from tailwise.own.page import page
 from tailwise.own.pilot import Pilot, check_objective, pilot
 from tailwise.own.plots import MAX_CELLS, gain_forest, reliability
@@ -50,6 +51,7 @@ __all__ = [
     "gain_forest",
     "gain_table",
     "load",
+    "origin",
     "page",
     "pilot",
     "prepare",
