@@ -647,9 +647,7 @@ stopped.table
 # The same cells at the `full` profile: 500 features and 100 data sets for the theory, the full Fashion-MNIST, ten networks per pair and 100 resamples each.
 
 # %%
-for name in ("full", "paper"):
-    found = claims.recorded("ch1", name)
-    print(f"{name}:", "recorded" if found else "not recorded yet")
+board.at_scale(ledger)
 
 # %% [markdown]
 # ## What reproduced

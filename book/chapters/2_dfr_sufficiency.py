@@ -589,9 +589,7 @@ study.table(skin, methods, numbers)
 # Waterbirds with a ResNet-50 has a command of its own, see [How to run](../how_to_run.md).
 
 # %%
-for name in ("full", "paper"):
-    found = claims.recorded("ch2", name)
-    print(f"{name}:", "recorded" if found else "not recorded yet")
+board.at_scale(ledger)
 
 # %% [markdown]
 # ## What reproduced

@@ -631,10 +631,13 @@ ledger.enter(reports.lenet_contests(rows), table)
 #
 # <details><summary>The whole chapter at full size</summary>
 #
-# It is recorded at `full` too: 4,000 training images, 20 seeds, ten minutes of one core; the table of claims shows both.
-# Where the columns differ, as for the automatic level on the convolutional network, the training set, four times as large, is the likely cause; we did not test it.
+# It has 4,000 training images and 20 seeds; the table of claims shows both columns.
+# Where they differ, as for the automatic level on the convolutional network, the training set, four times as large, is the likely cause; we did not test it.
 #
 # </details>
+
+# %%
+board.at_scale(ledger)
 
 # %% [markdown]
 # ## What reproduced

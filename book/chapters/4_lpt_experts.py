@@ -548,9 +548,7 @@ reports.labels_table(rows, ("probe", "phase 1", "full"))
 # The `paper` profile has a command of its own that trains on CIFAR-100-LT with a supervised and a CLIP ViT-B/16, see [How to run](../how_to_run.md).
 
 # %%
-for name in ("full", "paper"):
-    there = claims.recorded("ch4", name)
-    print(f"{name}:", "recorded" if there else "not recorded yet")
+board.at_scale(ledger)
 
 # %% [markdown]
 # ## What reproduced

@@ -680,9 +680,7 @@ for gamma in (0.0, 0.5, 1.0, 1.5):
 # A ResNet-18 on CIFAR-10 has a command of its own, see [How to run](../how_to_run.md).
 
 # %%
-for name in ("full", "paper"):
-    there = claims.recorded("ch5", name)
-    print(f"{name}:", "recorded" if there else "not recorded yet")
+board.at_scale(ledger)
 
 # %% [markdown]
 # ## What reproduced

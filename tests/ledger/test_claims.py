@@ -636,6 +636,28 @@ def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
     assert table.loc["ch9.plain", "verdict"] == "not reproduced"
 
 
+def test_at_scale_compares_the_parts_of_this_run_with_the_record(
+    ledger, book, tmp_path
+):
+    fill(ledger).save()
+    assert "`full`: not recorded yet" in board.at_scale(ledger)
+    commit(book, tmp_path)
+    kept = (book / "results" / "laptop" / "ch9.json").read_text()
+    folder = book / "results" / "full"
+    folder.mkdir()
+    (folder / "ch9.json").write_text(kept.replace('"laptop"', '"full"'))
+    assert (
+        board.at_scale(ledger)
+        .partition("\n")[0]
+        .endswith(
+            "Of 3 parts 0 are open in this run and 0 there. On the other side: none."
+        )
+    )
+    ledger.record("ch9.plain", -1.0, n=40)
+    moved = board.at_scale(ledger)
+    assert "On the other side: `ch9.plain` (no here, yes there)." in moved
+
+
 def test_minutes_are_those_of_the_records(ledger):
     fill(ledger).save()
     text = minutes("ch9", "laptop", "full")

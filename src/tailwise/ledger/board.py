@@ -263,6 +263,53 @@ def story(ledger: Ledger, text: str) -> Story:
     return Story(re.sub(r"\{(ch\d+\.\w+)\}", stated, text.strip()))
 
 
+def at_scale(ledger: Ledger) -> Story:
+    """What the committed records of larger profiles say beside this run.
+
+    A line a profile: on what it ran, how many parts it decides, and which claims have a
+    part that came out on the other side.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of this run, after all claims were entered.
+    """
+    sizes, ours = profiles.DECIDING, ledger.to_record()
+    if ours.profile not in sizes:
+        return Story(f"{SMOKE_RUN.capitalize()}.")
+    lines = []
+    for name in sizes[sizes.index(ours.profile) + 1 :]:
+        if (record := recorded(ours.chapter, name)) is None:
+            lines.append(f"- `{name}`: not recorded yet.")
+            continue
+        here, there = (_marks(ledger.chapter, run) for run in (ours, record))
+        both = {part: (here[part], there[part]) for part in here if part in there}
+        n_open = [marks.count("open") for marks in zip(*both.values())]
+        turned = "; ".join(
+            f"`{id}`{part and ', ' + part} ({marks[0]} here, {marks[1]} there)"
+            for (id, part), marks in both.items()
+            if set(marks) == {"yes", "no"}
+        )
+        facts = record.provenance
+        lines.append(
+            f"- `{name}`: recorded on {facts['device']}, "
+            f"{facts['cpu_s'] / 60:.0f} min of CPU time, "
+            f"{facts['peak_memory_gb']:.1f} GB. Of {len(both)} parts "
+            f"{n_open[0]} are open in this run and {n_open[1]} there. "
+            f"On the other side: {turned or 'none'}."
+        )
+    return Story("\n".join(lines) or "There is no larger profile.")
+
+
+def _marks(chapter: Chapter, record: Record) -> dict[tuple[str, str], str]:
+    """Marks by claim and part."""
+    return {
+        (id, m.part or ""): mark(claim, m)
+        for id, claim in chapter.claims.items()
+        for m in record.measurements.get(id, ())
+    }
+
+
 def bold(row: dict) -> str:
     """A verdict in prose, with the count of its marks where they differ."""
     marks = f": {counted(row['marks'].values())}" if row["marks"] else ""
