@@ -31,7 +31,7 @@ from tailwise.experts.expert import Expert, add_groups, scores
 from tailwise.experts.scorer import SCORER_SETTINGS, Scorer, fit_scorer, mix
 from tailwise.files import write_whole
 from tailwise.ledger import provenance
-from tailwise.training.streams import class_balanced, generator_for, instance_balanced
+from tailwise.training.batches import class_balanced, generator_for, instance_balanced
 
 RESULT = Path(__file__).parents[1] / "_build" / "benchmarks" / "experts.json"
 STEPS, EXACT_STEPS = study.SETTINGS.steps, 20  # of a phase

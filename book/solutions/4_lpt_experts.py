@@ -53,7 +53,7 @@ from tailwise.methods import adjusted_cross_entropy, asymmetric_loss
 from tailwise.methods import log_priors
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, LINES, MARKERS
-from tailwise.training.streams import class_counts, instance_balanced
+from tailwise.training.batches import class_counts, instance_balanced
 
 plots.use_style()
 P = profiles.current()

@@ -14,7 +14,7 @@ from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import scores
 from tailwise.experts.mechanisms import Repetition
 from tailwise.experts.training import Settings, fit
-from tailwise.training.streams import instance_balanced
+from tailwise.training.batches import instance_balanced
 
 TINY = Terms(steps=3, views=2)
 

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from tailwise.data import glyphs
 from tailwise.experts import choices, contest, mechanisms, mixing, reports, study
 from tailwise.experts import plots as figures
+from tailwise.experts.accuracy import on_task
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.label_noise import mislabelled
-from tailwise.experts.mechanisms import Repetition, accuracies
+from tailwise.experts.mechanisms import Repetition
 from tailwise.metrics import estimate
 
 TINY = Terms(steps=1, views=1)
@@ -60,7 +61,7 @@ def test_means_are_of_the_logits_of_the_rows_beside_them(repetition, task):
         mechanisms.of_tests(repetition.trained(way, kind), task)
         for kind, way in zip(study.KINDS, ("probe", "full"))
     ]
-    expected = accuracies(task, sum(both) / 2)["all"]
+    expected = on_task(task, sum(both) / 2)["all"]
     found = rows.set_index("method")["all"]["mean, probe and full"]
     assert found == expected
 
@@ -120,7 +121,7 @@ def test_accuracy_is_by_class_group(task):
     labels = torch.cat([task.test.labels, task.test_unseen.labels])
     right = F.one_hot(labels, 60).float()
     few = torch.cat([task.few[task.test.labels], torch.ones(120, dtype=torch.bool)])
-    found = accuracies(task, torch.where(few[:, None], right.roll(1, 1), right))
+    found = on_task(task, torch.where(few[:, None], right.roll(1, 1), right))
     assert found["few"] == 0
     assert found["medium"] == 1
     assert found["unseen"] == 0

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tailwise.experts import phases
 from tailwise.experts.scorer import Scorer
 from tailwise.experts.training import Settings
-from tailwise.training.streams import class_balanced, class_counts, instance_balanced
+from tailwise.training.batches import class_balanced, class_counts, instance_balanced
 
 IMAGES, LABELS = images_and_labels()
 SHORT = Settings(steps=4, batch=16)

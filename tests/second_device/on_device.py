@@ -13,12 +13,12 @@ import tiny_cifar
 import torch
 
 from tailwise.data import cifar, glyph_corruption, glyphs, waterbirds
-from tailwise.experts import clouded, longtail, scorer, training
+from tailwise.experts import clouded, paper_size, scorer, training
 from tailwise.geometry import collapse, ridge, ufm
 from tailwise.methods import calibration, dimension, losses, risk, solvers, weighted
 from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
-from tailwise.training.streams import class_balanced, instance_balanced
+from tailwise.training.batches import class_balanced, instance_balanced
 from tailwise.weighting import simulation
 from tools.paper import chapter1, chapter2, chapter3, chapter5
 
@@ -219,7 +219,7 @@ CALLS = {
     "scorer": (probed, images(12, 4), LABELS),
     "batches": (batches, LABELS),
     "crops": (
-        lambda x: longtail.crop_and_flip(x, seeded(), pad=2),
+        lambda x: paper_size.crop_and_flip(x, seeded(), pad=2),
         images(3, 8, 8).flatten(0, 1).unsqueeze(1),
     ),
     "corrupted glyphs": (

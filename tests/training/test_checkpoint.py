@@ -13,8 +13,8 @@ from tiny_vit import expert_of, images_and_labels, rng, tiny
 
 from tailwise.experts import phases
 from tailwise.experts.training import Settings
+from tailwise.training.batches import class_balanced, instance_balanced
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import class_balanced, instance_balanced
 
 IMAGES, LABELS = images_and_labels()
 SETTINGS = Settings(steps=7, batch=16)

@@ -32,10 +32,10 @@ from tailwise.methods.linear_head import threshold_shift
 from tailwise.metrics import estimate
 from tailwise.models import imagenet
 from tailwise.profiles import reseeded
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import evaluated, fit, half_of
 from tailwise.training.processes import in_processes
-from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
 from tools.paper import record
 from tools.paper.plan import Plan, carry_out, cost, speed, training_rows

@@ -27,8 +27,8 @@ from tailwise.models.wide_resnet import wide_resnet
 from tailwise.softad import lenet
 from tailwise.softad.sam_and_group_dro import Method
 from tailwise.training import cache
+from tailwise.training.batches import generator_for
 from tailwise.training.processes import in_processes
-from tailwise.training.streams import generator_for
 from tools.paper import record
 from tools.paper.plan import Plan, carry_out, cost, speed, training_rows
 

@@ -26,10 +26,10 @@ from tailwise.geometry import collapse
 from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import fit
 from tailwise.training.processes import in_processes
-from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
 from tools.paper import record
 from tools.paper.plan import Plan, carry_out, cost, speed, training_rows

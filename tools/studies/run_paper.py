@@ -18,8 +18,8 @@ import torch
 
 from tailwise import profiles
 from tailwise.data import cifar
-from tailwise.experts import large, longtail
-from tailwise.experts.longtail import Plan
+from tailwise.experts import large, paper_size
+from tailwise.experts.paper_size import Plan
 from tailwise.ledger import provenance
 from tools.book.layout import ROOT
 from tools.paper import record
@@ -72,13 +72,13 @@ def main(given: list[str] | None = None) -> int:
         for seed in chosen.seeds:
             task = cifar.draw(seed, ratio=plan.ratio, n_max=plan.n_max)
             folder = chosen.folder / f"ratio {chosen.ratio}"
-            rows += longtail.run(
+            rows += paper_size.run(
                 starts, task, seed, plan=plan, folder=folder, tell=tell
             )
     except (ImportError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    gains = longtail.mixture_gains(rows, list(starts))
+    gains = paper_size.mixture_gains(rows, list(starts))
     name = "cifar100" + ("" if chosen.ratio == 100 else f"-{chosen.ratio}")
     about = {"plan": asdict(plan), "half": str(half)}
     about["weights"] = {kind: start.weights for kind, start in starts.items()}

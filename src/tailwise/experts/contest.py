@@ -19,7 +19,7 @@ from tailwise.experts.backbones import EMBEDDED, as_backbone
 from tailwise.experts.expert import Expert, add_groups, in_chunks
 from tailwise.experts.study import Pair, placed
 from tailwise.experts.training import Settings
-from tailwise.training.streams import generator_for
+from tailwise.training.batches import generator_for
 
 HEAD_LR = 5e-3
 

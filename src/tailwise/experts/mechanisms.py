@@ -16,13 +16,13 @@ from torch import Tensor
 from tailwise.data import glyphs
 from tailwise.data.glyph_corruption import jitter
 from tailwise.data.glyphs import Task
-from tailwise.experts import phases
+from tailwise.experts import accuracy, phases
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import Expert, add_groups, scores
 from tailwise.experts.label_noise import mislabelled
 from tailwise.experts.scorer import Scorer, mix
 from tailwise.experts.study import KINDS, Pair, placed
-from tailwise.training.streams import generator_for
+from tailwise.training.batches import generator_for
 
 CONVERGED = 2000  # steps of a probe
 SHOTS = (1, 2, 5)
@@ -100,25 +100,9 @@ class Repetition:
         return self.once(key, lambda: CONTEST[way](self.bench(kind, **which)))
 
     def row(self, kind: str, method: str, logits: Tensor, task: Task, **more) -> dict:
-        """Accuracy of logits on the test pictures of a task, see `accuracies`."""
+        """Accuracy of logits on the test pictures of a task, see `accuracy.on_task`."""
         known = dict(split=self.number, pair=self.pairs[0], kind=kind, method=method)
-        return known | accuracies(task, logits) | more
-
-
-def accuracies(task: Task, logits: Tensor) -> dict[str, float]:
-    """By group of classes; rows are test pictures, then those of the unseen face."""
-    n = len(task.test.labels)
-    right = (logits[:n].argmax(-1) == task.test.labels).double()
-    parts = {"all": torch.ones_like(task.few), "many": task.many}
-    parts |= {"medium": task.medium, "few": task.few}
-    found = {
-        name: right[classes[task.test.labels]].mean().item()
-        for name, classes in parts.items()
-        if classes.any()
-    }
-    hit = logits[n:].argmax(-1) == task.test_unseen.labels
-    found["unseen"] = hit.double().mean().item()
-    return {name: round(value, 5) for name, value in found.items()}
+        return known | accuracy.on_task(task, logits) | more
 
 
 def of_tests(expert: Expert, task: Task) -> Tensor:

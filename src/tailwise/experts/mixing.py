@@ -15,7 +15,7 @@ from tailwise.experts.scorer import INPUTS, Scorer, fit_scorer, mix
 from tailwise.experts.study import KINDS, Pair, placed
 from tailwise.models.vit import GlyphViT
 from tailwise.profiles import reseeded
-from tailwise.training.streams import generator_for
+from tailwise.training.batches import generator_for
 
 FOLDS = 2  # the rarest class has two pictures
 VIEWS = 4  # augmented pictures of each that a scorer reads

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailwise.training.streams import class_counts
+from tailwise.training.batches import class_counts
 
 
 @contextmanager

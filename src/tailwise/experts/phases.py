@@ -31,8 +31,8 @@ from tailwise.experts.training import (
     fit,
 )
 from tailwise.methods.losses import adjusted_cross_entropy, log_priors
+from tailwise.training.batches import SideBySide, class_balanced, instance_balanced
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import SideBySide, class_balanced, instance_balanced
 
 
 def _adjusted(counts: Tensor, tau: float) -> Callable[[Tensor, Tensor], Tensor]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tailwise.experts.modules import seeded
 from tailwise.experts.training import Progress, Settings, fit
-from tailwise.training.streams import class_balanced, class_counts
+from tailwise.training.batches import class_balanced, class_counts
 
 INPUTS = ("confidences", "summary", "scalar")
 SCORER_SETTINGS = Settings(steps=300)

@@ -11,7 +11,7 @@ from tailwise.experts.backbones import as_backbone
 from tailwise.experts.expert import Expert, in_chunks, make_expert
 from tailwise.experts.training import Settings
 from tailwise.models import experts as pretrained
-from tailwise.training.streams import generator_for
+from tailwise.training.batches import generator_for
 
 KINDS = pretrained.KINDS
 SETTINGS = Settings(steps=100)

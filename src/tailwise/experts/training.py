@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tailwise.experts.expert import Expert, Images, in_chunks
+from tailwise.training.batches import class_counts
 from tailwise.training.checkpoint import Checkpoint, Moving, Run
-from tailwise.training.streams import class_counts
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]  # images -> images
 Progress = Callable[[int, float], None]  # steps done, loss of the last

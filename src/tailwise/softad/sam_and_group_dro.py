@@ -1,4 +1,7 @@
-"""Methods of chapter 3: a rule on examples; SAM, SharpDRO or group DRO in a step."""
+"""Methods of chapter 3: a rule on examples; SAM, SharpDRO or group DRO in a step.
+
+The second gradient, at the point that `climb` reaches, is taken in `ensemble.py`.
+"""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Endless streams of indices, as pure functions of a generator."""
+"""Endless batches of row numbers, as they come or balanced by class; generators."""
 
 import hashlib
 from collections.abc import Iterator

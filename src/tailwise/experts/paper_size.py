@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise.data.cifar import N_MAX, LongTail
-from tailwise.experts import phases
+from tailwise.experts import accuracy, phases
 from tailwise.experts.expert import Expert, add_groups, in_chunks, make_expert, scores
 from tailwise.experts.large import Start
 from tailwise.experts.scorer import (
@@ -29,8 +29,8 @@ from tailwise.experts.scorer import (
     mix,
 )
 from tailwise.experts.training import Settings
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import generator_for
 
 MIXTURE = "mean of logits"
 STAGES = ("start", "phase 1", "phase 2")
@@ -221,15 +221,9 @@ def run(
     found |= mixtures(list(logits.values()), task, seed)
     labels = task.test_labels.cpu()
     return [
-        {"seed": seed, "method": name} | _accuracies(x, labels, task.groups)
+        {"seed": seed, "method": name} | accuracy.by_group(x, labels, task.groups)
         for name, x in found.items()
     ]
-
-
-def _accuracies(logits: Tensor, labels: Tensor, groups: dict[str, Tensor]) -> dict:
-    """NaN where a group has no class."""
-    right = (logits.argmax(-1) == labels).double()
-    return {name: right[mine[labels]].mean().item() for name, mine in groups.items()}
 
 
 def mixture_gains(rows: Sequence[dict], kinds: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import nn
 from tailwise import profiles
 from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
-from tailwise.experts import large, longtail
+from tailwise.experts import large, paper_size
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.large import Start
 from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
@@ -24,7 +24,9 @@ from tailwise.ledger import claims
 from tools.studies import run_paper
 
 COUNTS = (110, 24, 6, 4)
-PLAN = longtail.Plan(epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2)
+PLAN = paper_size.Plan(
+    epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2
+)
 PLAIN = ((0.5,) * 3, (0.25,) * 3)
 
 
@@ -64,7 +66,7 @@ def starts():
 
 
 def run(folder, plan=PLAN, tell=None):
-    return longtail.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
+    return paper_size.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +106,9 @@ def test_a_finished_run_is_read(whole):
 
 def test_rows(whole):
     rows = {row["method"]: row for row in whole[0]}
-    kinds = [f"{k}, {s}" for k in starts() for s in longtail.STAGES]
+    kinds = [f"{k}, {s}" for k in starts() for s in paper_size.STAGES]
     assert set(kinds) < set(rows)
-    assert {longtail.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
+    assert {paper_size.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
     parts = torch.tensor(
         [[row[k] for k in ("many", "medium", "few")] for row in rows.values()]
     )
@@ -118,13 +120,13 @@ def test_rows(whole):
 
 def test_gains():
     accuracy = {"visual, phase 2": (0.5, 0.7), "language, phase 2": (0.6, 0.5)}
-    accuracy |= {longtail.MIXTURE: (0.75, 0.75)}
+    accuracy |= {paper_size.MIXTURE: (0.75, 0.75)}
     rows = [
         {"seed": seed, "method": name, "all": values[seed]}
         for name, values in accuracy.items()
         for seed in (1, 0)
     ]
-    gains = longtail.mixture_gains(rows, ["visual", "language"])
+    gains = paper_size.mixture_gains(rows, ["visual", "language"])
     assert gains == pytest.approx([0.15, 0.05])
 
 
@@ -134,7 +136,7 @@ def test_nothing_in_a_backbone_changes(tmp_path):
         kind: {n: x.clone() for n, x in start.backbone.module.state_dict().items()}
         for kind, start in given.items()
     }
-    longtail.run(given, task(), 0, plan=PLAN, folder=tmp_path)
+    paper_size.run(given, task(), 0, plan=PLAN, folder=tmp_path)
     for kind, start in given.items():
         for name, x in start.backbone.module.state_dict().items():
             assert torch.equal(x, before[kind][name]), name
@@ -145,7 +147,7 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
     with torch.device("meta"):
         module = import_torchvision().models.vit_b_16()
     module.heads = nn.Identity()
-    backbone, plan = as_backbone(module), longtail.Plan()
+    backbone, plan = as_backbone(module), paper_size.Plan()
     made = dict(generator=rng(), like=torch.zeros(1))
     d, depth = backbone.width, len(backbone.blocks)
     parts = [
@@ -164,7 +166,7 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
 def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     n, pad = 400, 2
     images = torch.rand(1, 3, 8, 6).expand(n, -1, -1, -1)
-    found = longtail.crop_and_flip(images, rng(), pad)
+    found = paper_size.crop_and_flip(images, rng(), pad)
     padded = nn.functional.pad(images[:1], (pad,) * 4, mode="reflect")[0]
     windows = padded.unfold(1, 8, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4)
     both = torch.stack([windows, windows.flip(-1)]).flatten(1, 2)  # [2, 25, c, h, w]
@@ -173,7 +175,7 @@ def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     assert same.any(0).all()
     # 5 standard errors of a share of n
     assert (same.any(2).double().mean(0) - 0.5).abs().max() < 2.5 / n**0.5
-    assert torch.equal(longtail.crop_and_flip(images, rng(), pad), found)
+    assert torch.equal(paper_size.crop_and_flip(images, rng(), pad), found)
 
 
 def test_resizing_is_part_of_the_layout():
@@ -204,7 +206,7 @@ def test_half_width_products_change_little_and_keep_types(kind):
     for half in (None, torch.bfloat16):
         backbone = as_backbone(module, half=half)
         given = dict(generator=rng(), tokens=2, adapter=2)
-        expert = longtail.make_expert(backbone, 4, **given)
+        expert = paper_size.make_expert(backbone, 4, **given)
         features = expert.features(images)
         # Not the square: after the last norm it is nearly constant, its slope noise.
         (features * torch.randn(features.shape, generator=rng(1))).sum().backward()
@@ -223,8 +225,8 @@ def test_phases_learn_with_half_width_products():
     images, labels = images_and_labels()
     expert = expert_of(tiny().float())
     expert.backbone = replace(expert.backbone, half=torch.bfloat16)
-    settings = longtail.Settings(steps=40, batch=32, lr=2e-2)
-    history = longtail.phases.phase_one(
+    settings = paper_size.Settings(steps=40, batch=32, lr=2e-2)
+    history = paper_size.phases.phase_one(
         expert, images.float(), labels, generator=rng(), settings=settings
     )
     first, last = (sum(part) for part in (history.losses[:5], history.losses[-5:]))
@@ -328,7 +330,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setattr(run_paper.cifar, "draw", lambda seed, **_: task())
     monkeypatch.setattr(run_paper.cifar, "load_split", lambda _: task())
     sizes = {k: asdict(PLAN)[k] for k in ("pool", "blocks", "tokens", "adapter")}
-    monkeypatch.setattr(run_paper, "Plan", functools.partial(longtail.Plan, **sizes))
+    monkeypatch.setattr(run_paper, "Plan", functools.partial(paper_size.Plan, **sizes))
     folder = str(tmp_path / "runs")
     given = ["--folder", folder, "--epochs", "1", "--batch", "36"]
     return lambda *more: run_paper.main([*given, *more])
@@ -345,7 +347,7 @@ def test_the_command_writes_the_record(command, tmp_path, capsys):
     # What the chapter measured with the same code stays.
     assert record.measurements["ch4.other"][0].value == 0.5
     table = json.loads((tmp_path / "results" / "paper" / "cifar100.json").read_text())
-    gains = longtail.mixture_gains(table["rows"], ["visual", "language"])
+    gains = paper_size.mixture_gains(table["rows"], ["visual", "language"])
     assert measured.value == pytest.approx(gains.mean())
     assert record.verdicts["ch4.cifar"] in capsys.readouterr().out
     # Another ratio has its own table, and a plan that is not this one.
