@@ -10,7 +10,7 @@ PORT ?= 8000
 COVERAGE := --cov=tailwise --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book smoke html slides bundle epub test sync record reseed bench data paper serve clean \
+.PHONY: help setup book smoke html slides bundle epub pdf test sync record reseed bench data paper serve clean \
   set-repository
 
 help:  ## list the targets
@@ -46,6 +46,10 @@ bundle: setup  ## pack site, notebooks, slides and wheel into dist/, for a room 
 epub: setup  ## draw dist/tailwise-….epub, the whole book as one file for a reader
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage --executed
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.epub
+
+pdf: setup  ## print dist/tailwise-….pdf, the same book on sheets, with Chromium
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.stage --executed
+	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.pdf
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
 # never replaces the last good run. Notebooks run at the smoke profile: see conftest.py.

@@ -189,7 +189,23 @@ print("five ratios: the batched heads equal the loop")
 # </details>
 #
 # The same equations can be solved for *every* ratio (ours; the paper has closed forms only for ratio 1 and for the equal-error ratio).
-# `class_errors` evaluates that closed form, here at $\tilde\rho$:
+# With $\Phi$ the normal distribution function and $u$ the rare class's share of the effective weights, the class errors are
+#
+# $$
+# \varepsilon_\pm = \Phi\!\left(-(s^2\pm c)\sqrt{\frac{1-A}{s^2+\delta/(4\pi_+\pi_-)}}\right),
+# \quad
+# c=\frac{2u-1}{4u(1-u)},
+# \quad
+# A=\frac{\delta u^2}{\pi_+}+\frac{\delta(1-u)^2}{\pi_-},
+# $$
+#
+# where $u$ is the smaller root of
+#
+# $$
+# \delta\,(1-\rho^{-1})\,u^2-\left(\pi_++\delta+(\pi_--\delta)\rho^{-1}\right)u+\pi_+=0 .
+# $$
+#
+# `class_errors` computes them, here at $\tilde\rho$, where $u=\tfrac12$ and $c=0$:
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -253,10 +269,15 @@ fits.table
 # Near $\delta=2\pi_+$ the two curves are almost parallel, so a crossing is hard to locate there.
 
 # %% [markdown]
-# ### What the ratio buys, and where the theorem stops
+# ### What does the ratio buy, and where does the theorem stop?
 #
 # "Strongly better than the priors" depends on how far apart the classes are.
-# Far apart, the equal-error ratio does not even have the smallest worst-class error.
+# By the closed form the equal-error ratio has the smallest worst-class error only while
+#
+# $$
+# s^2 \;\le\; \frac{4\pi_+\pi_--\delta}{\delta\,(\pi_--\pi_+)} .
+# $$
+#
 # The map is for one rare sample in five.
 
 # %% tags=["claim:ch1.beyond_the_domain", "claim:ch1.beats_priors", "claim:ch1.unweighted_wins", "claim:ch1.condition_fails", "claim:ch1.minimises_worst_error"]
@@ -293,10 +314,10 @@ plt.show()
 board.story(
     ledger,
     r"""
-> **Not as claimed, in part.**
-> Beyond the domain no ratio balances, but an infinite ratio is best only for classes close together ($s=1$, by the closed form), not at $s=1.5$: {ch1.beyond_the_domain}.
+> **As claimed?**
+> Beyond the domain no ratio balances, and an infinite ratio is best, at $s=1.5$: {ch1.beyond_the_domain}; by the closed form it is best at $s=1$.
 > Whether the gain over the priors is strong, at $s=1$ and at the paper's Figure 2 values ($s=2$): {ch1.beats_priors}.
-> There the theorem's condition fails too, and a smaller ratio is slightly better: {ch1.condition_fails}.
+> Whether the theorem's condition fails there, so that a smaller ratio is better: {ch1.condition_fails}.
 """,
 )
 
@@ -330,6 +351,11 @@ print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 # **Moving the threshold** rests on a fact of the closed form: the direction of the head is best at ratio 1.
 # The useful effect of weighting is to move the intercept; as a side effect the direction gets slightly worse.
 # So fit without weights, then move the threshold until both classes clear it equally, by *leave-one-out* scores: those of fitted samples are wrong, as the first picture showed.
+# Both classes then err with
+#
+# $$
+# \Phi\!\left(-s^2\sqrt{\frac{1-\delta}{s^2+\delta/(4\pi_+\pi_-)}}\right).
+# $$
 
 # %% tags=["claim:ch1.beats_downsampling", "claim:ch1.averaged_downsamples", "claim:ch1.threshold_shift"]
 rivals, down = {}, {}
@@ -359,8 +385,8 @@ plt.show()
 
 # %% [markdown]
 # Bands are 95 % intervals over data sets.
-# The paper's "weighting beats downsampling" is about the left end of the blue curve; at its right end hardly anything is left of the gap.
-# The moved threshold is better still; in the closed form no ratio of weights can beat it.
+# The paper's "weighting beats downsampling" is about the left end of the blue curve; what is left of the gap at its right end?
+# In the closed form no ratio of weights can beat the moved threshold.
 #
 # <!-- flip: threshold_on_fitted_rows -->
 #
@@ -380,12 +406,17 @@ print(f"square loss, formula: {square:.2f}")
 print(f"logistic loss, simulated: {np.exp(logistic.mean):.2f}")
 
 # %% [markdown]
-# Cross-entropy needs a larger ratio: a head that is weighted by the formula is still under-weighted.
+# If the second number is larger, a head that is weighted by the formula is still under-weighted.
 
 # %% [markdown]
 # ### More than two classes
 #
-# With $K$ classes the same argument gives weights $\omega_k\propto 1/(K\pi_k-\delta)$ (ours; for $K=2$ it is $\tilde\rho$).
+# With $K$ classes the same argument gives the weights (ours; for $K=2$ their quotient is $\tilde\rho$)
+#
+# $$
+# \omega_k \;\propto\; \frac{1}{K\pi_k-\delta} .
+# $$
+#
 # A test with Gaussian classes whose means form a simplex (60 features, 200 samples), and with `WeightedHead`, the estimator that you will use on Monday: worst-class accuracy before and after.
 
 # %% tags=["claim:ch1.multiclass"]
@@ -451,7 +482,7 @@ plt.show()
 # %% [markdown]
 # Grey bars are 95 % intervals of the simulated crossing; a missing marker means that the rule is not defined.
 # The table says how far each rule is off on average, and in how many of the six worlds it is defined.
-# The participation ratio, another count of the spectrum, is right in two rows, the other counts in none; the effective degrees of freedom follow the ridge.
+# Which counts follow the ridge, and in which rows?
 
 # %% [markdown]
 # ## Real images
@@ -511,7 +542,7 @@ figures.gains(ax, shown, rules).legend()
 plt.show()
 
 # %% [markdown]
-# For shirts and pullovers both rivals look at least as good.
+# Do the two rivals look as good?
 # The claims, and what each class gains and pays:
 
 # %% tags=["claim:ch1.smaller_n_larger_ratio", "claim:ch1.pca_beats_priors", "claim:ch1.beats_downsampling_images", "claim:ch1.effective_dof_images", "claim:ch1.averaged_downsamples_images", "claim:ch1.threshold_shift_images"]
@@ -551,7 +582,7 @@ study.price_table(shown, paid)
 #
 # </details>
 #
-# The table has the ratio that balances by ridge, and errors of the worse class in per cent; a rule without a ratio has a dash.
+# The table has the ratio that balances by ridge, and errors of the worse class in per cent, in brackets the ridge that the rule chose; a rule without a ratio has a dash.
 
 # %% tags=["claim:ch1.backbone_pca_exists", "claim:ch1.backbone_priors", "claim:ch1.backbone_downsampling", "claim:ch1.backbone_shift"]
 rows = reports.recorded("fashion")["rows"]
@@ -599,7 +630,7 @@ ledger.enter(*reports.on_dimensions(counted))
 # %% [markdown]
 # ## Break it
 #
-# **Dresses and trousers** need a smaller ratio than the rule says.
+# **Why do dresses and trousers miss the rule?**
 # The theory assumes that both classes spread alike and have Gaussian scores, and real minorities spread otherwise ([LaBonte et al., 2024](../references.md) find it in groups).
 # We mend one assumption at a time: stretch the rare class until its scores spread like the common ones, or draw Gaussian features with the means and covariances of both classes.
 # Zero in the table would be the rule's own ratio; "spread" is that of the rare class's scores over that of the common one's.
@@ -621,7 +652,7 @@ ledger.enter(weighting.shape_claims(tests), tests.round(2))
 #
 # </details>
 #
-# **The solver decides what a weight does.**
+# **Does the solver decide what a weight does?**
 # With more features than samples and no ridge the least-squares head fits every sample exactly, and weighting an error of zero changes nothing.
 # Most of the paper's experiments on images are of this kind and still show an effect of the weights.
 # So we stop a gradient method (AdamW) on its way: 20 samples, 64 features.
@@ -686,8 +717,6 @@ A moved threshold beats them too (ours): {ch1.threshold_shift_images}.
 
 **What we could not test.**
 CelebA and CIFAR10 are not part of the book.
-An earlier prototype with other features, not standardised, saw the correction lose on pullovers; here it gains.
-The size of the gain is not universal.
 
 <details><summary>Several classes, a real backbone, why a rule misses</summary>
 
@@ -734,11 +763,36 @@ for rule in (1.0, "priors", "effective"):
     print(rule, head[-1].class_weight_.round(1), found.per_group)
 
 # %% [markdown]
+# The two rivals, for the same rows; copy them below the cell above:
+#
+# ```python
+# Z = torch.from_numpy(StandardScaler().fit(X[fit_on]).transform(X))
+# Z, new_Z = Z[fit_on], Z[judge_on]
+# t = torch.from_numpy(y[fit_on]).to(Z)  # +1 is the rare class, -1 the common
+#
+# # Weight 1 and a moved threshold
+# ones = torch.ones(1, len(t)).to(Z)
+# coef, bias = weighting.solve_heads(Z, t, ones, ridge=0.1)
+# unseen = weighting.leave_one_out_scores(Z, t, ones, ridge=0.1)
+# threshold = weighting.balancing_threshold(unseen, t)
+# moved = new_Z @ coef[0] + bias[0] > threshold[0]
+#
+# # The average of 32 downsampled heads
+# rows = weighting.downsampled_rows(t, 32, torch.Generator())
+# ones = torch.ones(rows.shape).to(Z)
+# coef, bias = weighting.solve_heads(Z[rows], t[rows], ones, ridge=0.1)
+# averaged = new_Z @ coef.mean(0) + bias.mean(0) > 0
+#
+# for rare in (moved, averaged):
+#     y_hat = torch.where(rare, 1, -1).numpy()
+#     print(group_accuracies(y[judge_on], y_hat, y[judge_on]).per_group)
+# ```
+#
 # A checklist for the pilot:
 #
 # 1. **Count.** Rare samples, common samples, features. If twice the number of rare samples is below the effective features, collect or regularise before you weight.
 # 2. **Scale** the features and choose the ridge by cross-validation, inside each rule. With more features than samples look among large ones, up to 1,000.
-# 3. **Compare four heads** on held-out data: ratio of priors, `"effective"`, averaged downsamples (`weighting.downsampled_rows`), and weight 1 with a moved threshold (`weighting.balancing_threshold` of `weighting.leave_one_out_scores`). The last is the cheapest; for shirts and pullovers it and the averaged downsamples led, too close to name a winner.
+# 3. **Compare four heads** on held-out data: ratio of priors, `"effective"`, averaged downsamples, and weight 1 with a moved threshold, which is the cheapest.
 # 4. **Report both classes and the average**, with an interval over resamples. State the price for the common class in the first line.
 # 5. **Decide who is favoured** with the people who carry the cost of each error. Equal errors are one choice among many.
 # 6. **Monitor** both error rates in operation. A shift of the priors changes the right threshold.

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from tailwise import profiles
 from tailwise.files import file_hash
-from tailwise.ledger import board, claims, provenance
+from tailwise.ledger import board, claims, export, provenance, tables
 from tailwise.ledger.board import (
     ClaimTable,
     claim_box,
@@ -564,6 +564,27 @@ def test_the_outcome_shows_numbers_and_where_they_come_from(ledger):
     assert "Changed on 2026-01-01 after a record had been seen: bound 1" in shown
 
 
+@pytest.mark.parametrize(
+    ("metric", "low", "shown"),
+    [
+        ("mean absolute log of a ratio", 0.0, "0.05 (0 to 0.13)"),
+        ("log of a ratio", -0.03, "0.05 ± 0.08"),
+    ],
+)
+def test_an_interval_of_absolute_values_ends_at_zero(ledger, metric, low, shown):
+    stderr = 0.08 / half_width(1.0, 30)
+    claim = replace(ledger.chapter.claims["ch9.plain"], metric=metric)
+    measured = claims.Measurement(0.05, stderr, 30)
+    assert claim.interval(measured) == pytest.approx((low, 0.13))
+    run = ledger.to_record()
+    run = replace(run, measurements={claim.id: (measured,)})
+    assert board.verdict_row(claim, run)["measured"] == shown
+    row = export._measured(claim, run)["parts"][0]
+    assert (row["low"], row["high"]) == claim.interval(measured)
+    (row,) = tables._runs(claim, (("run", run),))[0]
+    assert (row["low"], row["high"]) == claim.interval(measured)
+
+
 def test_an_open_part_says_how_many_repetitions_would_do(ledger):
     ledger.record("ch9.plain", 0.6, 0.1, n=4)
     row = board.verdict_row(ledger.chapter.claims["ch9.plain"], ledger.to_record())
@@ -678,7 +699,7 @@ def test_each_part_of_a_claim_is_entered_and_shown(ledger):
     assert ledger.to_record().measurements == alone.to_record().measurements
     assert list(found.index) == [(a, x) for a, x, _ in pairs]
     assert found.index.names == ["claim", "part"]
-    for text, (_, _, e) in zip(found["measured"], pairs, strict=True):
+    for text, (_, _, e) in zip(found["mean ± s.e."], pairs, strict=True):
         mean, stderr = map(float, text.split(" ± "))
         # Four digits and two.
         assert mean == pytest.approx(e.mean, rel=1e-3)

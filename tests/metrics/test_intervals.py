@@ -83,7 +83,7 @@ def test_one_repetition_has_no_standard_error(values):
 
 
 def test_an_estimate_reads_well():
-    assert str(Estimate(0.81234, 0.0115, 3)) == "0.8123 ± 0.0115"
+    assert str(Estimate(0.81234, 0.0115, 3)) == "0.8123 ± 0.0115 (s.e.)"
 
 
 KEEPS = {

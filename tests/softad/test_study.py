@@ -528,3 +528,12 @@ def test_settings_are_those_that_the_page_states():
     )
     assert params["CVaR"]["quantile"] == 0.5
     assert method["SharpDRO, half"].reach == method["SharpDRO"].reach
+
+
+def test_a_contest_without_a_claim_is_shown_and_not_entered():
+    results, contest = {"cnn": made(1)}, ("ERM", "norm", "flooding")
+    named, _ = study.measured(results, {"a.norm": contest})
+    parts, found = study.measured(results, {"": contest, "a.norm": contest})
+    assert parts == named
+    assert list(found.index) == ["ERM − flooding"] * 2
+    assert found.columns.name == "mean ± s.e."

@@ -192,8 +192,8 @@ def test_gains_are_paired_over_samples():
     table = reports.backbone_table([made]).iloc[0]
     assert table["ratio, ridge 10"] == "none"
     assert table["ratio, ridge 100"] == "5.2"
-    assert table["unweighted"] == "80.0"
-    assert table["effective dof"] == "30.0"
+    assert table["unweighted"] == "80.0 (1)"
+    assert table["effective dof"] == "30.0 (1)"
     assert table["one downsample"] == "–"
 
 

@@ -167,10 +167,10 @@ def test_the_table_of_agreement_has_a_row_a_setting():
         if s.balances:
             cross, se = run.crossing()
             assert row["predicted"] == f"{run.named['equal']:.2f}"
-            assert row["simulated"] == f"{cross:.2f} ± {se:.2f}"
+            assert row["simulated ± s.e."] == f"{cross:.2f} ± {se:.2f}"
             assert row["equal"] == worst["equal"]
         else:
-            assert (row["predicted"], row["simulated"], row["equal"]) == (
+            assert (row["predicted"], row["simulated ± s.e."], row["equal"]) == (
                 "none",
                 "none",
                 "–",
@@ -373,10 +373,10 @@ def test_the_table_of_ratios_says_where_there_is_none():
     flat.ratio["ambient d"][:] = torch.nan
     found = study.ratio_table({("coat", 180, 0.01): known, ("bag", 400, 1.0): flat})
     assert list(found.index) == [("coat", 180, "0.01"), ("bag", 400, "1")]
-    assert list(found.columns) == ["equal at", *RULES[2:4]]
+    assert list(found.columns) == ["equal at ± s.e.", *RULES[2:4]]
     first, second = (row for _, row in found.iterrows())
-    assert first["equal at"] == shown(study.equal_accuracy_ratio(known), ".1f")
-    assert second["equal at"] == "none"
+    assert first["equal at ± s.e."] == shown(study.equal_accuracy_ratio(known), ".1f")
+    assert second["equal at ± s.e."] == "none"
     assert second["ambient d"] == "–"
     live = known.ratio["ambient d"].tolist()[2:]
     assert first["ambient d"] == f"{sum(live) / len(live):.1f}"

@@ -20,7 +20,7 @@ from tailwise.experts.mixing import MEMBERS, SOURCES
 from tailwise.experts.scorer import INPUTS
 from tailwise.experts.study import KINDS, Pair
 from tailwise.ledger.claims import book_dir
-from tailwise.metrics import Estimate, estimate
+from tailwise.metrics import MEAN_AND_HALF, Estimate, estimate
 from tailwise.models.experts import SEEDS
 from tailwise.training.processes import in_processes
 
@@ -185,7 +185,7 @@ def gains(
         }
         n = row[f"{parts[0]}, splits"].n
         found[name] = {k: _signed(e) for k, e in row.items()} | {"n": n}
-    return pd.DataFrame.from_dict(found, orient="index")
+    return _with_halves(found)
 
 
 def _signed(e: Estimate) -> str:
@@ -204,7 +204,12 @@ def table(
         for method in methods:
             of = {part: values(rows, (kind, method), part) for part in parts}
             found[kind, method] = {part: _text(v.to_numpy()) for part, v in of.items()}
-    return pd.DataFrame.from_dict(found, orient="index")
+    return _with_halves(found)
+
+
+def _with_halves(rows: dict) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(columns=MEAN_AND_HALF)
 
 
 def _text(found: np.ndarray) -> str:
@@ -315,7 +320,7 @@ def member_table(rows: pd.DataFrame) -> pd.DataFrame:
             e = summed_up(rows, accuracy - mean)
             row["over the mean of two kinds"] = _signed(e)
         found[name] = row
-    return pd.DataFrame.from_dict(found, orient="index")
+    return _with_halves(found)
 
 
 def leak_gap(rows: pd.DataFrame) -> Estimate:
@@ -335,7 +340,7 @@ def scorer_table(rows: pd.DataFrame) -> pd.DataFrame:
             area = values(rows, member, "auc").mean()
             row["area of the weight"] = "" if np.isnan(area) else f"{area:.2f}"
             found[inputs, source] = row
-    return pd.DataFrame.from_dict(found, orient="index")
+    return _with_halves(found)
 
 
 def cost_table(rows: pd.DataFrame, pair: Pair) -> pd.DataFrame:
@@ -387,7 +392,7 @@ def labels_table(
         }
         for kind, way in product(kinds, ways)
     }
-    return pd.DataFrame.from_dict(found, orient="index")
+    return _with_halves(found)
 
 
 def pretraining_table() -> pd.DataFrame:

@@ -34,8 +34,11 @@ from tailwise.templates import render
 Reader = Callable[[str, str], Record | None]
 
 
-def _number(measured: Measurement) -> str:
+def _number(claim: Claim, measured: Measurement) -> str:
     name = f"{measured.part}: " if measured.part else ""
+    low, high = claim.interval(measured)
+    if low > measured.value - measured.half:
+        return f"{name}{measured.value:.3g} ({low:.2g} to {high:.2g})"
     if measured.stderr:
         return f"{name}{measured.value:.3g} ± {measured.half:.2g}"
     return f"{name}{measured.value:.3g}"
@@ -52,7 +55,7 @@ def verdict_row(claim: Claim, record: Record | None) -> dict:
     return {
         "verdict": found,
         "marks": marks,
-        "measured": "; ".join(_number(m) for m in measured),
+        "measured": "; ".join(_number(claim, m) for m in measured),
         "needed": "; ".join(
             f"{m.part}: {needed}" if m.part else needed
             for m in measured

@@ -17,6 +17,7 @@ from tailwise.files import PACKAGE, checkout, write_whole
 from tailwise.ledger import provenance
 from tailwise.metrics import (
     KINDS,
+    MEAN_AND_ERROR,
     Estimate,
     chance_to_stay,
     decide,
@@ -139,6 +140,12 @@ class Claim:
         """What must hold of its number, such as "accuracy: needs ≥ 0.01"."""
         sign = {"at least": "≥ ", "at most": "≤ ", "agreement": "within ±"}
         return f"{self.metric}: needs {sign[self.kind]}{self.bound:g}"
+
+    def interval(self, measured: Measurement) -> tuple[float, float]:
+        """The 95 % interval; that of a mean of absolute values ends at zero."""
+        low, high = measured.value - measured.half, measured.value + measured.half
+        absolute = self.metric.startswith("mean absolute")
+        return (max(low, 0.0) if absolute else low), high
 
     @property
     def is_ours(self) -> bool:
@@ -480,7 +487,8 @@ class Ledger:
                 rows[claim, part] = f"{e.mean:.4g} ± {e.stderr:.2g}"
         if table is not None:
             return table
-        return pd.DataFrame({"measured": rows}).rename_axis(("claim", "part"))
+        table = pd.DataFrame({MEAN_AND_ERROR: rows})
+        return table.rename_axis(("claim", "part"))
 
     def _of(self, id: str) -> tuple[Measurement, ...]:
         return tuple(self._measured.get(id, {}).values())

@@ -58,8 +58,8 @@ def _measured(claim: Claim, record: Record) -> dict:
             {
                 "part": m.part or "",
                 "value": m.value,
-                "low": m.value - m.half,
-                "high": m.value + m.half,
+                "low": claim.interval(m)[0],
+                "high": claim.interval(m)[1],
                 "n": m.n,
                 "mark": mark(claim, m),
                 "needed": more_needed(claim, m) if m.n > 1 else None,

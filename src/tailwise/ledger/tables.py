@@ -106,7 +106,7 @@ def _runs(claim: Claim, runs: tuple[Run, ...]) -> list[list[dict]]:
         found = []
         for m in measured:
             about = {"part": m.part or "", "value": m.value, "n": m.n}
-            about |= {"low": m.value - m.half, "high": m.value + m.half}
+            about |= dict(zip(("low", "high"), claim.interval(m)))
             about["needed"] = power(claim, m)
             found.append(shared | about | where)
         found = found or [shared | empty | where]

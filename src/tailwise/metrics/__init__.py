@@ -3,6 +3,8 @@
 from tailwise.metrics.group_accuracy import GroupAccuracies, group_accuracies, wilson
 from tailwise.metrics.intervals import (
     KINDS,
+    MEAN_AND_ERROR,
+    MEAN_AND_HALF,
     Estimate,
     bootstrap,
     chance_to_stay,
@@ -17,6 +19,8 @@ __all__ = [
     "KINDS",
     "Estimate",
     "GroupAccuracies",
+    "MEAN_AND_ERROR",
+    "MEAN_AND_HALF",
     "bootstrap",
     "chance_to_stay",
     "decide",

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 KINDS = ("at least", "at most", "agreement")
+MEAN_AND_ERROR = "mean ± s.e."  # over tables whose "±" is a standard error
+MEAN_AND_HALF = "mean ± half of 95 %"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Estimate:
         return half_width(self.stderr, self.n)
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ± {self.stderr:.4f}"
+        return f"{self.mean:.4f} ± {self.stderr:.4f} (s.e.)"
 
 
 def estimate(values: ArrayLike, axis: int = 0) -> Estimate:
@@ -53,7 +55,7 @@ def estimate(values: ArrayLike, axis: int = 0) -> Estimate:
     Examples
     --------
     >>> print(estimate([0.80, 0.82, 0.84]))
-    0.8200 ± 0.0115
+    0.8200 ± 0.0115 (s.e.)
     """
     values = np.asarray(values, dtype=float)
     n = values.shape[axis] if values.ndim else 1

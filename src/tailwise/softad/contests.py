@@ -50,6 +50,7 @@ CONCENTRATION = {
     "ch3.calibrated_rest": ("COCE", "scaled_cvar"),
     "ch3.concentration_beats_erm": ("COCE", BALANCED),
     "ch3.concentration_beats_sharpdro": ("COCE", BALANCED, "SharpDRO"),
+    "": ("COCE", BALANCED, "SharpDRO, half"),
     "ch3.softad_helps": ("SoftAD", WORST),
 }
 TUNED = {

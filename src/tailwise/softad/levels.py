@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tailwise.data import corruption
-from tailwise.metrics import Estimate, estimate
+from tailwise.metrics import MEAN_AND_ERROR, Estimate, estimate
 from tailwise.softad.sam_and_group_dro import Method
 from tailwise.softad.study import METHODS as PLAIN
 from tailwise.softad.study import SHARP, Result, Size, run, values
@@ -171,7 +171,8 @@ def pilot_table(
         rows[f"{n} images"] = {
             name: f"{e.mean:.3f} ± {e.stderr:.3f}" for name, e in found.items()
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(columns=MEAN_AND_ERROR)
 
 
 def drifted(

@@ -123,6 +123,7 @@ def by_severity(ax: Axes, result: Result, labels: Sequence[str]) -> Axes:
         band(ax, np.arange(6), e.mean, e.half, **style)
     ax.axhline(0, color=INK, lw=1)
     ax.set(xlabel="severity", ylabel="accuracy, less ERM")
+    ax.label_outer()
     ax.set_title(f"{result.architecture}, trained on {result.law}", fontsize=10)
     return ax
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tailwise.ledger.claims import book_dir
-from tailwise.metrics import Estimate, estimate
+from tailwise.metrics import MEAN_AND_ERROR, Estimate, estimate
 from tailwise.softad import contests
 from tailwise.softad.study import NAMES
 
@@ -37,7 +37,8 @@ def lenet_table(rows: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
     for method in rows.index.unique("method"):
         of = rows.xs(method, level="method")
         found[method] = {NAMES[k]: _text(of[k]) for k in numbers}
-    return pd.DataFrame.from_dict(found, orient="index")
+    table = pd.DataFrame.from_dict(found, orient="index")
+    return table.rename_axis(columns=MEAN_AND_ERROR)
 
 
 def _text(values: pd.Series) -> str:

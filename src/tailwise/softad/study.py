@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tailwise.data import corruption
 from tailwise.methods.calibration import fit_temperature
-from tailwise.metrics import Estimate, estimate
+from tailwise.metrics import MEAN_AND_ERROR, Estimate, estimate
 from tailwise.softad import ensemble, networks, sharpness, views
 from tailwise.softad.networks import Architecture
 from tailwise.softad.sam_and_group_dro import Method
@@ -382,7 +382,7 @@ def dashboard_table(
             f"{n} {word}" for n, word in ((lost, "diverged"), (gave_up, "gave up")) if n
         )
         rows[label] = row
-    found = pd.DataFrame.from_dict(rows, orient="index")
+    found = _with_errors(pd.DataFrame.from_dict(rows, orient="index"))
     return found if found["fate"].any() else found.drop(columns="fate")
 
 
@@ -399,21 +399,28 @@ def measured(
     results : dict of str to Result
         By the name of the claim's part, such as the model.
     contests : dict
-        Claim to the arguments of `difference` after the result.
+        Claim to the arguments of `difference` after the result; one that is named ""
+        stands in the table alone.
     log : bool or collection of str
         See `difference`; a collection holds the numbers whose logarithm is taken.
     """
     found, names, rows = {}, [], []
     for claim, (label, number, *less) in contests.items():
         of_log = log if isinstance(log, bool) else number in log
-        found[claim] = {
+        parts = {
             part: difference(result, label, number, *less, log=of_log)
             for part, result in results.items()
         }
-        shown = {p: f"{e.mean:+.3f} ± {e.stderr:.3f}" for p, e in found[claim].items()}
+        if claim:
+            found[claim] = parts
+        shown = {p: f"{e.mean:+.3f} ± {e.stderr:.3f}" for p, e in parts.items()}
         names.append(f"{label} − {less[0] if less else 'ERM'}")
         rows.append({"number": f"{'log ' if of_log else ''}{NAMES[number]}"} | shown)
-    return found, pd.DataFrame(rows, index=names)
+    return found, _with_errors(pd.DataFrame(rows, index=names))
+
+
+def _with_errors(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename_axis(columns=MEAN_AND_ERROR)
 
 
 def ladder(widths: Sequence[int], size: Size) -> dict[str, Result]:
@@ -435,7 +442,7 @@ def ladder_table(ladder: dict[str, Result]) -> pd.DataFrame:
                 e = difference(result, label, number)
                 row[f"{label}, {NAMES[number]}"] = f"{e.mean:+.3f} ± {e.stderr:.3f}"
         rows[name] = row
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return _with_errors(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def fates(result: Result, label: str) -> str:

@@ -116,8 +116,8 @@ def monitoring(runs: Sequence[SeedRun], splits: Splits, method: str = "DFR") -> 
     counts = np.bincount(splits.train.group)
     need, look = audit(worst, counts[counts > 0].min() / counts.sum())
     return (
-        f"to know the worst group to ±5 points: {need} labelled images of it,\n"
-        f"which are met among about {look:,}"
+        f"to know the worst group within 5 points (95 %): {need} labelled\n"
+        f"images of it, which are met among about {look:,}"
     )
 
 

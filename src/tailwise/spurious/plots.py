@@ -91,6 +91,7 @@ def heat(
         text = f"{100 * e.mean:.0f} ± {100 * e.stderr:.1f}"
         style = dict(ha="center", va="center", color=color, fontsize=8.5)
         ax.text(column, row, text, **style)
+    ax.set_xlabel("per cent, mean ± s.e. over seeds", fontsize=8.5)
     names = [*groups, *AVERAGES.values()]
     ax.set_xticks(range(len(names)), [n.replace(", ", ",\n") for n in names])
     ax.set_yticks(range(len(methods)), methods)

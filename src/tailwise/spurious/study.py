@@ -13,7 +13,7 @@ from tailwise.data import spurious
 from tailwise.methods.afr import GAMMAS, AutomaticFeatureReweighting
 from tailwise.methods.dfr import DeepFeatureReweighting
 from tailwise.methods.linear_head import threshold_shift
-from tailwise.metrics import Estimate, estimate, group_accuracies
+from tailwise.metrics import MEAN_AND_ERROR, Estimate, estimate, group_accuracies
 from tailwise.profiles import Profile, reseeded
 from tailwise.spurious.networks import METHODS, SETS, Embedded, Recipe, embed, fit
 from tailwise.spurious.reports import (
@@ -427,7 +427,8 @@ def table(
     for method in methods:
         found = {NAMES.get(n, n): over_seeds(runs, method, n) for n in numbers}
         rows[method] = {n: f"{e.mean:.3f} ± {e.stderr:.3f}" for n, e in found.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(columns=MEAN_AND_ERROR)
 
 
 HEADS = ("own", "moved threshold", "DFR")
@@ -441,7 +442,8 @@ def matrix(
     for training in trainings:
         found = {h: over_seeds(runs, name_of(training, h), number) for h in HEADS}
         rows[training] = {h: f"{e.mean:.3f} ± {e.stderr:.3f}" for h, e in found.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(columns=MEAN_AND_ERROR)
 
 
 def six_images(test: spurious.Images) -> Tensor:
@@ -465,4 +467,4 @@ def measured(
         found.setdefault(id, {})[part] = e
         names.append(" − ".join([method, *less]))
         rows.append([NAMES.get(number, number), f"{e.mean:.3f} ± {e.stderr:.3f}"])
-    return found, pd.DataFrame(rows, index=names, columns=["number", "mean ± s.e."])
+    return found, pd.DataFrame(rows, index=names, columns=["number", MEAN_AND_ERROR])

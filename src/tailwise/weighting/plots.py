@@ -36,7 +36,7 @@ def score_histogram(ax: Axes, scores: Tensor, y: Tensor) -> Axes:
             hatch=hatch,
             label=f"{label}: {wrong:.0%} wrong",
         )
-    ax.axvline(0, color=INK, lw=1, ls="--")
+    ax.axvline(0, ymax=0.8, color=INK, lw=1, ls="--")  # the legend stands above
     ax.set(xlabel="score", ylim=(0, 1.4))
     ax.legend(loc="upper left", fontsize=9)
     return ax
@@ -209,6 +209,7 @@ def gains(ax: Axes, results: dict[str, list[RuleComparison]], rules: list[str]) 
             label=name,
             offset=0.22 * (k - 1),
         )
+    ax.set_ylim(len(rules) - 0.4, -0.6)
     ax.axvline(0, color=INK, lw=1)
     ax.set_xlabel("gain in worst-class accuracy over the priors, points")
     return ax

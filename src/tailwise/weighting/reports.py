@@ -126,7 +126,7 @@ def backbone_claims(rows: list[dict], n: int = 180) -> dict[str, dict[str, Estim
 def backbone_table(rows: list[dict]) -> pd.DataFrame:
     """Worst-class error of each rule in per cent, and the ratio that balances.
 
-    Each rule has the ridge that validation images chose for it; the ratios are for
+    In brackets the ridge that validation images chose for the rule; the ratios are for
     three ridges. "none": no ratio up to 1,000 balances; "–": a rule that is not
     defined.
     """
@@ -139,8 +139,10 @@ def backbone_table(rows: list[dict]) -> pd.DataFrame:
             entry[f"ratio, ridge {ridge}"] = text
         for rule in RULES:
             error = 100 * (1 - worst(row, rule))
-            error = error[np.isfinite(error)]
-            entry[rule] = f"{error.mean():.1f}" if len(error) else "–"
+            error, entry[rule] = error[np.isfinite(error)], "–"
+            if len(error):
+                ridge = row["rules"][rule]["ridge"]
+                entry[rule] = f"{error.mean():.1f} ({ridge:g})"
         table.append(entry)
     return pd.DataFrame(table).set_index(["rare", "n"])
 

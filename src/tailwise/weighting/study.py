@@ -189,7 +189,7 @@ def agreement(runs: list[SettingRun]) -> Agreement:
                 "prior": setting.prior,
                 "s": setting.snr,
                 "predicted": balanced,
-                "simulated": found,
+                "simulated ± s.e.": found,
                 "best ratio": f"{run.named['best']:.2f}",
                 "error at 1": f"{worst[0]:.3f}",
                 "priors": f"{worst[1]:.3f}",
@@ -424,7 +424,7 @@ def ratio_table(results: dict[tuple, RuleComparison]) -> pd.DataFrame:
         equal = equal_accuracy_ratio(result)
         crosses = np.isfinite(equal.mean)
         row = {"rare": minority, "n": n, "ridge": f"{ridge:g}"}
-        row["equal at"] = (
+        row["equal at ± s.e."] = (
             f"{equal.mean:.1f} ± {equal.stderr:.1f}" if crosses else "none"
         )
         for rule in list(result.ratio)[2:]:
