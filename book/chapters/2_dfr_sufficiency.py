@@ -252,7 +252,7 @@ figures.log_odds(ax, corr, fitted)
 plt.show()
 
 # %% [markdown]
-# They do, at every correlation.
+# The line is $\beta$, the points are fitted heads.
 #
 # ## Two worlds in which we know what the model should see
 #
@@ -364,9 +364,9 @@ contests = {
 ledger.enter(*study.measured(birds, contests))
 
 # %% [markdown]
-# ERM is where papers have it, as chosen; DFR's numbers, known then, have the published size.
+# ERM is where papers have it because we chose so; DFR's published numbers were known then.
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
-# Where the background is no easier to see than the object, it alone goes a good part of the way, and AFR no further on average.
+# How far does it go alone, where the background is no easier to see than the object, and does AFR go further?
 # In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
 #
 # What does the work, group labels or balance?
@@ -375,7 +375,7 @@ ledger.enter(*study.measured(birds, contests))
 # <details><summary>The rows are not on one footing</summary>
 #
 # Group-balanced sampling and group DRO *train* on the 28 images of the smallest group and use the validation set to choose at most two numbers; DFR also *fits* on the 133 images that it holds.
-# The fairer row is *DFR, held-out as trained*, with eleven more images instead: it does better than both as well.
+# The fairer row is *DFR, held-out as trained*, with eleven more images instead.
 # In the harsher world ERM's worst group falls to a few percent.
 # AFR knows no groups when it fits.
 # Three epochs are no verdict on long training with strong decay.
@@ -397,11 +397,17 @@ for name in study.TRAININGS[1:4]:
 print(ledger.enter(*study.measured(birds, contests)).to_string())
 study.matrix(birds, study.TRAININGS)
 
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    """
+Read down the last column: what the head cannot repair would show there as a rise, in the rows of networks trained with the groups in view: {ch2.better_representation}.
+Read along a row: do those networks still gain from another head?
+Only a rise that is decided would speak against one layer as the cure, *given features that contain the object*.
+""",
+)
+
 # %% [markdown]
-# Read down the last column: what the head cannot repair would show there as a rise.
-# From the pretrained start we see none, but five seeds cannot exclude better features of networks trained with the groups in view.
-# Read along a row: those networks still gain from another head.
-# So we saw no sign against one layer as the cure, *given features that contain the object*.
 # How far does it go from ERM to balanced data?
 
 # %% tags=["claim:ch2.closes_the_gap", "claim:ch2.needs_representation"]
@@ -415,8 +421,14 @@ ledger.record("ch2.closes_the_gap", estimate(ways["ERM"]))
 less = estimate(ways["ERM"] - ways["ERM, from scratch"])
 ledger.record("ch2.needs_representation", less)
 
-# %% [markdown]
-# A refitted head can only use what the features hold: from scratch, with more epochs, it starts and ends lower on average, as does the oracle.
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    """
+A refitted head can only use what the features hold.
+Whether it goes less far from scratch, with more epochs: {ch2.needs_representation}.
+""",
+)
 
 # %% [markdown]
 # ### Does it look elsewhere now?
@@ -438,7 +450,7 @@ study.table(birds, ["ERM", "DFR", "balanced data"], numbers)
 
 # %% [markdown]
 # ERM changes its mind more often when the background changes its kind than when it is only drawn again.
-# After DFR hardly anything is left above the floor, and the floor itself is lower.
+# After DFR, is anything left above the floor?
 # A *class activation map* shows where in the image the evidence for a class lies, here for the true one, whatever is predicted.
 # Its share on the object must be compared with "flat map", what an even map would have.
 # Six test images, ERM above and DFR below:
@@ -450,12 +462,12 @@ plt.show()
 
 # %% [markdown]
 # Bright is evidence for the true class; the images are chosen by position (seed 0), not by looks.
-# The two heads look much alike: pictures alone do not tell which is better.
+# Could you tell from them which head is better?
 
 # %% [markdown]
-# ### How one layer does it: cancel, not drop
+# ### How does one layer do it: cancel, or drop?
 #
-# The penalty makes many weights exactly zero.
+# The penalty, on the sum of absolute weights (*l1*), makes many of them exactly zero.
 # Does DFR switch background neurons off?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Share of exact zeros in the averaged head against the number of averaged heads, for both worlds, falling from one head to twenty. Thin lines are seeds."}}
@@ -481,13 +493,18 @@ ledger.record("ch2.cancels", half)
 numbers = ["attribute_size", "nuisance_weight"]
 study.table(birds, ["ERM", "DFR"], numbers)
 
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    """
+If a head fitted to *permuted* labels, with the same penalty, is almost as sparse, zeros say little about what was learned: {ch2.random_zeros}.
+A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations; whether those that DFR keeps are as mixed as all: {ch2.mixed_neurons}.
+In the birds world the head's weight stays on neurons that the background moves: {ch2.carries}, yet more than half of the background's effect on the *sum* is gone: {ch2.cancels}.
+Both together would mean that DFR weighs the background against itself, on average over the classes.
+""",
+)
+
 # %% [markdown]
-# Zeros say little about what was learned: fitted to *permuted* labels with the same penalty a head is almost as sparse.
-# A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations.
-# Most neurons are, also among those that DFR keeps.
-# In the birds world much of the head's weight stays on neurons that the background moves, yet the background's effect on the *sum* is almost gone.
-# DFR mostly weighs the background against itself, on average over the classes.
-#
 # <details><summary>Why so many zeros</summary>
 #
 # With 2,048 features (sixteen parts of the image kept apart) and 532 samples, the numbers of a ResNet-50 on Waterbirds, an l1 head needs no more non-zero weights than samples, so three quarters are zero whatever the labels are.
@@ -510,7 +527,7 @@ figures.heat(ax, skin, order, world["skin"].groups)
 plt.show()
 
 # %% [markdown]
-# The group that nobody saw stays broken.
+# Does the group that nobody saw stay broken, and which method leaves it least far behind?
 
 # %% tags=["claim:ch2.gain_and_price", "claim:ch2.overall_falls", "claim:ch2.unseen_group", "claim:ch2.manufactured_group"]
 contests = {
@@ -529,11 +546,16 @@ ledger.record("ch2.manufactured_group", estimate(repaired))
 print(f"pasting repairs {estimate(repaired)} of what a patch costs")
 found
 
+# %% tags=["remove-input", "story"]
+board.story(
+    ledger,
+    """
+Malignant cases gain and benign ones pay: {ch2.gain_and_price}; the missing group stays behind: {ch2.unseen_group}.
+A pilot cannot show it: no such image exists to test on.
+""",
+)
+
 # %% [markdown]
-# The malignant cases gain and the benign pay.
-# Of the methods that see three groups, group DRO leaves the missing one least far behind.
-# A pilot cannot show it: no such image exists to test on.
-#
 # "What a patch costs" is the accuracy that malignant cases lose by having one.
 # Pasting has a price too: the benign cases fall further, most those with a patch.
 #
@@ -550,7 +572,7 @@ ax.legend(fontsize=8.5, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# We see no clear difference between threshold and DFR here.
+# Do threshold and DFR differ here?
 # And inside, with the *patch effect*: the mean change of the score when a patch is added, in standard deviations, negative towards benign.
 
 # %% tags=["claim:ch2.patch_effect_stays", "claim:ch2.one_threshold", "claim:ch2.map_misleads"]
@@ -566,13 +588,13 @@ numbers += ["nuisance_floor", "object_share"]
 study.table(skin, methods, numbers)
 
 # %% [markdown]
-# Three-group DFR moves the patch effect little (ERM lacked that group too), and the threshold cannot at all.
-# Only the manufactured group takes most of it away.
+# The threshold cannot move the patch effect.
+# Does three-group DFR (ERM lacked that group too), or only the manufactured group?
 #
 # **A map follows the threshold, unless you fix its class.**
 # A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
 # Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
-# Then three-group DFR does not move the map off the patch either; only the pasted group does.
+# Does three-group DFR move the map off the patch then, or only the pasted group?
 # Judge a treatment by an edit, not by the map alone.
 #
 # <details><summary>How the maps are counted</summary>
@@ -618,12 +640,12 @@ AFR comes close to DFR: {ch2.afr_close}. Published: 2.5 points behind.
 
 **The limits.**
 Malignant cases gain and benign ones pay: {ch2.gain_and_price}.
-The overall accuracy falls: {ch2.overall_falls}. By the train-prior mean it does; by the test mean, with four equal groups, it rises. Two readers with two averages would disagree.
-The model remains susceptible: {ch2.still_susceptible}. On skin it clearly does; on birds, where all groups exist, little is left above the floor.
+The overall accuracy falls: {ch2.overall_falls}. The parts are two averages, groups weighted as in training and all four alike; where the parts differ, their readers would disagree.
+The model remains susceptible: {ch2.still_susceptible}.
 The patch effect does not shrink while a group is missing (ours): {ch2.patch_effect_stays}.
 The missing group stays broken (ours): {ch2.unseen_group}.
 Pasting repairs most of what a patch costs (ours): {ch2.manufactured_group}.
-One threshold does as well as DFR on the groups that exist (ours): {ch2.one_threshold}. The mean difference is small.
+One threshold does as well as DFR on the groups that exist (ours): {ch2.one_threshold}.
 
 **What we could not test.**
 A ResNet-50 on Waterbirds: {ch2.waterbirds}, the command is there; on ISIC: {ch2.isic}.
@@ -637,7 +659,7 @@ The validation set serves DFR better than data with the proportions of training 
 
 **The inside.**
 Many weights are zero: {ch2.many_zeros}.
-Labels permuted at random leave nearly as many (ours): {ch2.random_zeros}. So their number does not show what a head has learned.
+Labels permuted at random leave nearly as many (ours): {ch2.random_zeros}.
 Kept neurons are as mixed as the others: {ch2.mixed_neurons}.
 DFR cancels the background in the sum (ours): {ch2.cancels}, while the weight on neurons that the background moves stays (ours): {ch2.carries}.
 In the toy data a head weighs the nuisance by the log odds ratio (ours): {ch2.log_odds}.

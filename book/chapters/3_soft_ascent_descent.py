@@ -202,15 +202,21 @@ plt.show()
 # ### COCE and COCE-A: the paper's own methods
 #
 # The authors' README says that they hold a transformed loss such as CVaR to a level.
+# At the quantile $q$ that is
+#
+# $$
+# \mathrm{CVaR}_q = \min_\theta\; \theta + \frac{1}{(1-q)\,B}\sum_i \max(\ell_i-\theta,\,0) .
+# $$
+#
 # The words allow three objectives:
 #
-# 1. *pointwise*: bend each example's term of the CVaR objective, here "SoftAD ∘ CVaR".
-# 2. *aggregate*: bend the CVaR of the batch, $\rho(\mathrm{CVaR}-\tau)$. This is **COCE-A**, as released.
-# 3. *frozen*: **COCE**, as released. Its CVaR threshold starts at 0 and is never given to the optimiser. So nothing is cut off, no example is emphasised, and it floods the *mean*, softly.
+# 1. *pointwise*: bend each example's term, here "SoftAD ∘ CVaR".
+# 2. *aggregate*: bend the whole, $\rho(\mathrm{CVaR}_q-\tau)$. This is **COCE-A**, as released.
+# 3. *frozen*: **COCE**, as released. Its threshold $\theta$ starts at 0 and is never given to the optimiser. So nothing is cut off, no example is emphasised, and it floods the *mean*, softly.
 #
 # <details><summary>Why the threshold at 0 cuts nothing off</summary>
 #
-# Cross-entropy is never negative, so the objective is $\rho(\bar\ell/(1-q)-\tau)+\tau$ with the plain mean $\bar\ell$ and quantile $q$.
+# Cross-entropy is never negative, so the objective is $\rho(\bar\ell/(1-q)-\tau)+\tau$ with the plain mean $\bar\ell$.
 # We cannot know which code made the published figures; "COCE" here is the released class.
 #
 # </details>
@@ -285,8 +291,18 @@ plt.show()
 # Up to thirty settings of three models are trained at once, over several seeds.
 # Within a seed all methods share images, noise, first weights and the order of batches, so differences to ERM are *paired*.
 #
-# SAM takes its gradient at a point uphill.
+# SAM takes its gradient at a point uphill, $w+e$, at a distance $r$, the *reach*.
 # SharpDRO, as in the released code, *adds* such a gradient, of a mean that favours the worst severity, to that of the plain mean; it needs the severity of every training image.
+#
+# $$
+# g=\nabla\bar\ell(w),\quad e = r\,\frac{g}{\lVert g\rVert};
+# \qquad
+# \text{SAM: } \nabla\bar\ell(w+e);
+# \qquad
+# \text{SharpDRO: } g+\nabla\sum_s p_s\,\bar\ell_s(w+e),
+# $$
+#
+# where $\bar\ell$ is the mean loss, $\bar\ell_s$ that of severity $s$; every step multiplies $p_s$ by $\exp(\eta\,\bar\ell_s(w+e))$ and normalises.
 # So its steps are about twice those of ERM, and there are two controls: ERM with doubled steps, and SharpDRO with half ones.
 #
 # Where nothing says "tuned", every method has one setting; a point or two there is a difference between settings.
@@ -298,7 +314,7 @@ plt.show()
 #
 # </details>
 #
-# The table has the network with a hidden layer under the rare law: ERM's numbers, then paired differences with one standard error over seeds.
+# The table has the network with a hidden layer under the rare law: ERM's numbers, then paired differences over seeds.
 # *Spread* is the standard deviation of test losses.
 
 # %%
@@ -401,7 +417,12 @@ plt.show()
 # ## Is concentration flatness?
 #
 # The paper sets loss concentration against sharpness, so we measure sharpness where training ends.
-# The *largest curvature* is the largest eigenvalue of the Hessian of the mean training loss; SAM's *rise* is how much that loss grows over a step of length 0.2 up its slope.
+# The *largest curvature* is the largest eigenvalue of the Hessian of the mean training loss; SAM's *rise* is how much that loss grows up its slope:
+#
+# $$
+# \lambda_{\max}\!\left(\nabla^2\bar\ell(w)\right), \qquad \bar\ell(w+e)-\bar\ell(w) \;\text{ with } r=0.2 .
+# $$
+#
 # As differences of logs:
 
 # %% tags=["claim:ch3.sam_flatter", "claim:ch3.flooding_flatter", "claim:ch3.softad_flatter", "claim:ch3.coce_flatter", "claim:ch3.coce_a_flatter", "claim:ch3.softad_rise", "claim:ch3.coce_rise"]

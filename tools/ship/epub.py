@@ -38,7 +38,8 @@ th, td { border-bottom: 1px solid #999; padding: 0.1em 0.3em; text-align: left; 
 # What a reader of EPUBs cannot use: scripts, controls, links to a heading itself.
 UNUSED = (
     "script, style, form, input, output, dialog, iframe, nav, template, noscript, "
-    "button:not(:has(img)), a.headerlink, [hidden]"
+    "button:not(:has(img)), a.headerlink, [hidden], summary .expanded, "
+    "summary:-soup-contains('Show code cell')"
 )
 INSIDE = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}
 OLD = ("align", "halign", "valign", "border", "width", "height", "download")

@@ -24,7 +24,7 @@ PRINTED = """\
 @page { size: A4; margin: 18mm 16mm;
   @bottom-center { content: counter(page); font: 8pt sans-serif; } }
 body { font: 10pt/1.4 sans-serif; }
-section { break-before: page; }
+body > section { break-before: page; }
 h1, h2, h3, h4 { break-after: avoid; }
 img, svg, tr, pre { break-inside: avoid; }
 td, th, pre, code { overflow-wrap: anywhere; }
