@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from tailwise.methods import solvers
 from tailwise.methods.solvers import (
+    dof_at_ratios,
     effective_dof,
     leave_one_out_scores,
     ratio_dof,
@@ -157,6 +158,8 @@ def test_class_moments_give_the_same_heads_as_weights(seed):
         weights = torch.where(y[s] > 0, ratios[:, None], 1.0)
         assert_same((coef[s], intercept[s]), solve_heads(X[s], y[s], weights, ridge))
         assert_same((dof[s],), (effective_dof(X[s], weights, ridge),))
+    own = ratios.expand(len(X), -1)
+    assert_same((dof,), (dof_at_ratios(X, y, ridge)(own),))
 
 
 def test_each_data_set_may_have_its_own_ratios():

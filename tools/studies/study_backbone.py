@@ -26,7 +26,6 @@ SHIRTS, COATS, DRESSES = (
     ("pullover", "coat"),
     ("dress", "trouser"),
 )
-REPETITIONS = 30
 SETTINGS = (  # pair, share of the rare class, samples
     *((pair, 0.2, n) for pair in (SHIRTS, COATS, DRESSES) for n in (90, 180, 400)),
     *((pair, 0.05, 180) for pair in (SHIRTS, COATS, DRESSES)),
@@ -70,7 +69,7 @@ def main() -> None:
             pairs[names, prior],
             n,
             prior=prior,
-            n_resamples=REPETITIONS,
+            n_resamples=30 if n < 1000 else 10,
             grid=torch.logspace(0, 3, 31, dtype=torch.float64),
             generator=torch.Generator().manual_seed(profiles.reseeded(100 + number)),
         )

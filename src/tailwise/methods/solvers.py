@@ -5,7 +5,7 @@ Every routine takes ``n`` samples of ``d`` features and ``B`` problems. Features
 Intercepts are never penalised.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -229,12 +229,13 @@ class _RatioProblem:
         moment = (2 * self.between * self.gap).unsqueeze(-1)
         return _solve(self.normal_matrices(), penalty, moment).squeeze(-1)
 
-    def _coef_by_pencil(self, penalty: float) -> Tensor | None:
-        """All ratios from one eigendecomposition; None if a majority is singular.
+    def pencil(self, penalty: float) -> tuple[Tensor, Tensor] | None:
+        """Values ``[S, d]`` and basis B ``[S, d, d]``; None if a majority is singular.
 
         With ``G_0 + penalty I = L L^T`` and ``L^-1 G_1 L^-T = Q diag(v) Q^T`` the part
-        within the classes and the penalty are ``L Q (I + ratio diag(v)) Q^T L^T``; the
-        rest has rank one (Sherman and Morrison).
+        within the classes and the penalty are ``L Q (I + ratio diag(v)) Q^T L^T``, so
+        that its inverse is ``B (I + ratio diag(v))^-1 B^T`` with ``B = L^-T Q``. The
+        rest, between the classes, has rank one (Sherman and Morrison).
         """
         majority, minority = (gram.squeeze(1) for gram in self.gram)
         factor = _cholesky(_penalised(majority, penalty))
@@ -243,7 +244,13 @@ class _RatioProblem:
         half = torch.linalg.solve_triangular(factor, minority, upper=False)
         whole = torch.linalg.solve_triangular(factor, half.mT, upper=False)
         values, vectors = torch.linalg.eigh(whole)
-        basis = torch.linalg.solve_triangular(factor.mT, vectors, upper=True)
+        return values, torch.linalg.solve_triangular(factor.mT, vectors, upper=True)
+
+    def _coef_by_pencil(self, penalty: float) -> Tensor | None:
+        """All ratios from one eigendecomposition."""
+        if (pencil := self.pencil(penalty)) is None:
+            return None
+        values, basis = pencil
         gap = self.gap @ basis
         solved = gap / (1 + self.ratios.unsqueeze(-1) * values.unsqueeze(1))
         size = 1 + self.between * (gap * solved).sum(-1, keepdim=True)
@@ -337,6 +344,34 @@ def ratio_dof(X: Tensor, y: Tensor, ratios: Tensor, ridge: float) -> Tensor:
     return torch.cat(
         [_dof(problem.normal_matrices(), X.shape[-2], ridge) for problem in problems]
     )
+
+
+def dof_at_ratios(X: Tensor, y: Tensor, ridge: float) -> Callable[[Tensor], Tensor]:
+    """`ratio_dof` as a function of the ratios, from one factorisation a data set.
+
+    Parameters and errors as in `solve_ratio_heads`; the function takes finite, positive
+    ratios ``[S, R]`` and returns degrees of freedom ``[S, R]``.
+    """
+    n, d = X.shape[-2:]
+    problems = list(_ratio_problems(X, y, X.new_ones(1), ridge))
+    pencils = [problem.pencil(n * ridge) if ridge else None for problem in problems]
+    if None in pencils:
+        return lambda ratios: ratio_dof(X, y, ratios, ridge)
+    values, basis = map(torch.cat, zip(*pencils))
+    gap = torch.cat([problem.gap for problem in problems]) @ basis
+    counts = [(side * y > 0).sum(-1, keepdim=True).to(X) for side in (-1, 1)]
+
+    def at(ratios: Tensor) -> Tensor:
+        weights = counts[0], counts[1] * ratios
+        between = weights[0] * weights[1] / (weights[0] + weights[1])
+        scale = 1 / (1 + ratios.unsqueeze(-1) * values.unsqueeze(1))
+        within = (scale * basis.square().sum(1, keepdim=True)).sum(-1)
+        solved = gap * scale
+        size = 1 + between * (gap * solved).sum(-1)
+        rank_one = between * (solved @ basis.mT).square().sum(-1) / size
+        return d - n * ridge * (within - rank_one)
+
+    return at
 
 
 def solve_logistic_heads(

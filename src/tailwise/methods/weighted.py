@@ -24,9 +24,9 @@ from tailwise.methods.moments import (
 )
 from tailwise.methods.solvers import (
     check_labels,
+    dof_at_ratios,
     effective_dof,
     leave_one_out_scores,
-    ratio_dof,
     solve_heads,
 )
 from tailwise.metrics.arrays import from_torch
@@ -114,14 +114,14 @@ def effective_ratio(
     Raises
     ------
     ValueError
-        As `tailwise.methods.solvers.ratio_dof`.
+        As `tailwise.methods.solvers.dof_at_ratios`.
     """
-    n = y.shape[-1]
+    n, dof_at = y.shape[-1], dof_at_ratios(X, y, ridge)
     prior = (y > 0).to(X.dtype).mean(-1)
     ratio, limit = (1 - prior) / prior, 2 * torch.minimum(prior, 1 - prior)
     for _ in range(max_steps):
         usable = torch.where(ratio.isfinite(), ratio, torch.ones_like(ratio))
-        dof = ratio_dof(X, y, usable.unsqueeze(-1), ridge).squeeze(-1)
+        dof = dof_at(usable.unsqueeze(-1)).squeeze(-1)
         delta = dof / n
         found = (2 * (1 - prior) - delta) / (2 * prior - delta)
         found = torch.where(ratio.isfinite() & (delta < limit), found, torch.nan)
