@@ -572,8 +572,8 @@ study.price_table(shown, paid)
 # ### A real backbone: more features than samples
 #
 # On Monday your features come from a large network that has never seen your classes.
-# Here a frozen EfficientNet-Lite0 with ImageNet weights, on enlarged images: 1,280 features for 90 to 400 samples, the regime of the paper's experiments.
-# This was recorded: 30 samples for each row; each rule's ridge was chosen on validation images.
+# Here a frozen EfficientNet-Lite0 with ImageNet weights, on enlarged images: 1,280 features for 20 to 1,000 samples, as in the paper's experiments.
+# This was recorded: 30 samples for each row, ten at $n=1{,}000$; each rule's ridge was chosen on validation images.
 #
 # <details><summary>How it was recorded</summary>
 #
