@@ -81,7 +81,8 @@ def test_a_chapter_that_imports_another_is_found(tmp_path):
 def test_help_is_a_map():
     shown = re.findall(r"`tailwise\.(\w+)`  ", tailwise.__doc__)
     config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    chapters = config["tool"]["importlinter"]["contracts"][0]["layers"][1].split(" | ")
+    layers = config["tool"]["importlinter"]["contracts"][0]["layers"]
+    (chapters,) = (each.split(" | ") for each in layers if "tailwise.spurious" in each)
     packages = {path.parent.name for path in SRC.glob("*/__init__.py")}
     assert packages - {name.split(".")[1] for name in chapters} <= set(shown)
     assert all((SRC / n).is_dir() or (SRC / f"{n}.py").is_file() for n in shown)

@@ -1,7 +1,17 @@
 """The transfer matrix: every method in every world, under one budget."""
 
 from tailwise.matrix.chart import Branch, Chart
+from tailwise.matrix.pictures import left_out
 from tailwise.matrix.reports import world_table
-from tailwise.matrix.run import Record, recorded, run
+from tailwise.matrix.run import Record, by_size, recorded, run
 
-__all__ = ["Branch", "Chart", "Record", "recorded", "run", "world_table"]
+__all__ = [
+    "Branch",
+    "Chart",
+    "Record",
+    "by_size",
+    "left_out",
+    "recorded",
+    "run",
+    "world_table",
+]

@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -70,9 +71,9 @@ class HeatMap:
         frame = self.frame()
         head = "".join(f"<th scope='col'>{html.escape(c)}</th>" for c in frame)
         body = "".join(self._row(method, frame.loc[method]) for method in frame.index)
-        says = html.escape(METRICS[self.metric])
+        says = html.escape(f"{size(self.record)}: {METRICS[self.metric]}")
         return (
-            f"<table class='dataframe'><caption>{says}; first row: level, others: "
+            f"<table class='dataframe heat'><caption>{says}; first row: level, others: "
             "change from it ± standard error; ▲ better, ▼ worse, · undecided"
             f"</caption><thead><tr><th></th>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table>"
@@ -87,10 +88,67 @@ class HeatMap:
                 hue = BETTER if mark(gain, self.metric) == "▲" else WORSE
                 depth = 0.1 + 0.4 * min(1, abs(gain.mean) / self.full)
                 style = f" style='background: rgba({hue}, {depth:.2f})'"
-            # The error below its number: five worlds fit beside the side bars.
+            # The error below its number: the worlds fit beside the side bars.
             shown = html.escape(text).replace(" ±", "<br>±")
             cells += f"<td{style}>{shown}</td>"
         return f"<tr><th scope='row'>{html.escape(method)}</th>{cells}</tr>"
+
+
+def size(record: Record) -> str:
+    """The profile of a record and how many seeds it holds."""
+    world = next(iter(record.values))
+    return f"{record.profile}, {len(record.of(world, PLAIN, 'loss'))} seeds"
+
+
+def cost(record: Record) -> str:
+    """What a record took, in a line."""
+    facts = record.provenance
+    minutes, memory = facts["cpu_s"] / 60, facts["peak_memory_gb"]
+    return (
+        f"{size(record)} a world: {minutes:.1f} min of CPU, {memory:.1f} GB, "
+        f"{facts['device']}"
+    )
+
+
+Pair = tuple[str, str, str, list[Estimate], list[str]]
+
+
+def _pairs(record: Record, other: Record) -> list[Pair]:
+    """World, method, metric, two gains and two marks of all that both records hold."""
+    found = []
+    for world, methods in record.values.items():
+        known = other.values.get(world, {}).keys() - {PLAIN}
+        shared = [method for method in methods if method in known]
+        for method, metric in product(shared, METRICS):
+            gains = [r.gain(world, method, metric) for r in (record, other)]
+            marks = [mark(gain, metric) for gain in gains]
+            title = record.worlds[world]["title"]
+            found.append((title, method, metric, gains, marks))
+    return found
+
+
+def agreement(record: Record, other: Record) -> str:
+    """How many gains two records decide, and how many with opposite signs."""
+    marks = [marks for *_, marks in _pairs(record, other)]
+    first, second = (sum(m[i] != "·" for m in marks) for i in (0, 1))
+    both = [m for m in marks if "·" not in m]
+    opposite = sum(a != b for a, b in both)
+    return (
+        f"Of {len(marks)} gains over {PLAIN} in both, {record.profile} decides {first} "
+        f"and {other.profile} {second}. Both decide {len(both)}, "
+        f"{opposite} of them with opposite signs."
+    )
+
+
+def reversals(record: Record, other: Record) -> pd.DataFrame:
+    """The gains that two records decide with opposite signs, ± standard error."""
+    rows = [
+        (world, method, metric, *(f"{e.mean:+.3f} ± {e.stderr:.3f}" for e in gains))
+        for world, method, metric, gains, marks in _pairs(record, other)
+        if "·" not in marks and marks[0] != marks[1]
+    ]
+    names = ("world", "method", "metric", record.profile, other.profile)
+    return pd.DataFrame(rows, columns=names).set_index("world")
 
 
 def world_table(record: Record, world: str) -> pd.DataFrame:

@@ -19,11 +19,12 @@ from torch.nn import functional as F
 from tailwise.files import write_whole
 from tailwise.ledger import claims, provenance
 from tailwise.matrix.methods import N_SUBSETS, PLAIN, candidates
+from tailwise.matrix.pictures import PICTURES, available
 from tailwise.matrix.stacked_heads import logits_of
 from tailwise.matrix.worlds import WORLDS, World
 from tailwise.methods.calibration import calibration_error, fit_temperature
 from tailwise.metrics import Estimate, estimate
-from tailwise.profiles import Profile
+from tailwise.profiles import DECIDING, PROFILES, Profile
 from tailwise.training.processes import in_processes
 
 # Short names of metrics, as the record and the guide use them.
@@ -166,9 +167,21 @@ def read(path: Path) -> Record | None:
         raise ValueError(f"{path} is not a transfer record: {error}") from error
 
 
-def recorded(profile: str) -> Record | None:
-    """The record that is committed with the book, or None."""
+def recorded(profile: str | None = None) -> Record | None:
+    """The committed record of a profile, by default of the largest; or None."""
+    if profile is None:
+        return next(filter(None, map(recorded, reversed(DECIDING))), None)
     return read(claims.book_dir() / "results" / profile / FILE)
+
+
+def by_size(found: Record) -> tuple[Record, Record]:
+    """The largest record there is and the next smaller one, or twice the only one.
+
+    `found`, of this run, takes the place of the committed record of its profile.
+    """
+    kept = {name: recorded(name) for name in DECIDING} | {found.profile: found}
+    sizes = [kept[name] for name in reversed(PROFILES) if kept.get(name)]
+    return sizes[0], sizes[:2][-1]
 
 
 def describe(world: World, fell_back: int) -> dict:
@@ -216,12 +229,12 @@ def one_seed(
     P: Profile, name: str, seed: int
 ) -> tuple[dict, dict[str, dict[str, list[float]]]]:
     """`run_world` on one data set of a world, drawn by its seed."""
-    return run_world(WORLDS[name](P, [seed]).to(P.device))
+    return run_world((WORLDS | PICTURES)[name](P, [seed]).to(P.device))
 
 
 def run(
     P: Profile,
-    names: Sequence[str] = tuple(WORLDS),
+    names: Sequence[str] | None = None,
     *,
     n_seeds: int | None = None,
 ) -> Record:
@@ -230,14 +243,16 @@ def run(
     Parameters
     ----------
     P : Profile
-    names : sequence of str
-        Keys of `WORLDS`.
+    names : sequence of str, optional
+        Keys of `WORLDS`, and those of `PICTURES` that are `available`; by default all.
     n_seeds : int, optional
         By default that of the profile; at least 2.
     """
-    if unknown := set(names) - set(WORLDS):
-        known = ", ".join(WORLDS)
-        raise ValueError(f"names holds {sorted(unknown)}: expected some of {known}")
+    known = [*WORLDS, *available(P)]
+    names = known if names is None else names
+    if unknown := set(names) - set(known):
+        expected = f"expected some of {', '.join(known)}"
+        raise ValueError(f"names holds {sorted(unknown)}: {expected}")
     n_seeds = P.n_seeds if n_seeds is None else n_seeds
     if n_seeds < 2:
         raise ValueError(f"n_seeds is {n_seeds}: an interval needs 2 at least")

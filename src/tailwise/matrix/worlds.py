@@ -95,9 +95,8 @@ def _shares(cells: Tensor, size: int) -> Tensor:
     return counts.double() / cells.shape[-1]
 
 
-def _world(
-    name, title, seeds, k, groups, parts, *, labelled, views=0, mixed_by
-) -> World:
+def made(name, title, seeds, k, groups, parts, *, labelled, views=0, mixed_by) -> World:
+    """A world of three parts, scaled; `mixed_by`: "y" or "group", see `World.mix`."""
     features = scaled(*(part.X for part in parts))
     train, val, test = (replace(p, X=X) for p, X in zip(parts, features))
     size = max(k, len(groups))
@@ -128,7 +127,7 @@ def rare_classes(P: Profile, seeds: Sequence[int]) -> World:
         parts.append(Part(X, y, y))
     names = imbalance.MAJORITY + imbalance.MINORITY
     title, known = "rare classes", dict(labelled=False, mixed_by="y")
-    return _world("step", title, seeds, len(names), names, parts, **known)
+    return made("step", title, seeds, len(names), names, parts, **known)
 
 
 @torch.no_grad()
@@ -156,7 +155,7 @@ def _spurious(
         drawn = spurious.draw(small, full=P.data == "full", generator=g)
         splits.append([embedded(getattr(drawn, s)) for s in ("train", "val", "test")])
     parts, known = stacked(splits), dict(labelled=True, mixed_by="group")
-    return _world(world.name, title, seeds, 2, world.groups, parts, **known)
+    return made(world.name, title, seeds, 2, world.groups, parts, **known)
 
 
 def stacked(seeds: list[list[Part]]) -> list[Part]:
@@ -195,7 +194,7 @@ def hard_examples(P: Profile, seeds: Sequence[int]) -> World:
     parts = stacked(splits)
     names = [f"severity {s}" for s in range(len(corruption.SEVERITIES))]
     title, known = "hard examples", dict(labelled=False, mixed_by="group")
-    return _world("noise", title, seeds, 10, names, parts, **known)
+    return made("noise", title, seeds, 10, names, parts, **known)
 
 
 @torch.no_grad()
@@ -225,7 +224,7 @@ def long_tail(P: Profile, seeds: Sequence[int]) -> World:
             )
     parts, k = stacked(splits), len(task.counts)
     known = dict(labelled=False, views=views[0].shape[-1], mixed_by="y")
-    return _world("tail", "a long tail", seeds, k, BANDS, parts, **known)
+    return made("tail", "a long tail", seeds, k, BANDS, parts, **known)
 
 
 WORLDS: dict[str, Callable[[Profile, Sequence[int]], World]] = {
