@@ -25,4 +25,4 @@ def tiny(*, labelled=True, views=0):
         parts.append(worlds.Part(X, y, group))
     names = [f"group {g}" for g in range(2 * K)]
     known = dict(labelled=labelled, views=views, mixed_by="group")
-    return worlds._world("tiny", "tiny", range(S), K, names, parts, **known)
+    return worlds.made("tiny", "tiny", range(S), K, names, parts, **known)

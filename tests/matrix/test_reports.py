@@ -1,6 +1,8 @@
 """Tables and figure of the matrix: their numbers are those of a loop over seeds."""
 
 import re
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -133,6 +135,57 @@ def test_colours_are_the_signs_and_deepen_with_the_gain(record, metric, full):
             hue = hues.get(sign(mean, error, metric))
             depth = 0.1 + 0.4 * min(1, abs(mean) / full)
             assert colour == ([f"{hue}, {depth:.2f}"] if hue else [])
+
+
+def test_two_records_are_compared_by_a_loop(record):
+    # The same, with the gains of VS turned round and those of LA drowned in noise.
+    values = {w: dict(methods) for w, methods in record.values.items()}
+    rng = np.random.default_rng(1)
+    for metric, plain in values["here"]["CE"].items():
+        vs, noise = values["here"]["VS"][metric], 9 * rng.standard_normal(SEEDS)
+        turned = {metric: [2 * p - v for p, v in zip(plain, vs)]}
+        values["here"]["VS"] = values["here"]["VS"] | turned
+        values["here"]["LA"] = values["here"]["LA"] | {metric: noise.tolist()}
+    del values["there"]["SoftAD"]
+    other = replace(record, profile="full", values=values)
+    signs = []
+    for world, method, metric in product(WORLDS, METHODS, METRICS):
+        if method != "CE" and method in values[world]:
+            found = [by_hand(r, world, method, metric) for r in (record, other)]
+            signs.append([sign(*each, metric) for each in found])
+    turned = [s for s in signs if set(s) == {"▲", "▼"}]
+    both = [s for s in signs if "·" not in s]
+    assert len(turned) >= len(METRICS)
+    assert reports.agreement(record, other) == (
+        f"Of {len(signs)} gains over CE in both, laptop decides "
+        f"{sum(a != '·' for a, _ in signs)} and full {sum(b != '·' for _, b in signs)}."
+        f" Both decide {len(both)}, {len(turned)} of them with opposite signs."
+    )
+    shown = reports.reversals(record, other)
+    assert len(shown) == len(turned)
+    row = shown[(shown.method == "VS") & (shown.metric == "loss")].iloc[0]
+    for profile, each in (("laptop", record), ("full", other)):
+        mean, error = by_hand(each, "here", "VS", "loss")
+        assert row[profile] == f"{mean:+.3f} ± {error:.3f}"
+    assert reports.reversals(record, record).empty
+
+
+def test_worlds_stand_in_the_order_of_the_book(record):
+    names = ("textiles", "tail", "step", "here")
+    mixed = replace(record, worlds=dict.fromkeys(names, {}))
+    assert [*reports.worlds_of(mixed)] == ["step", "tail", "textiles", "here"]
+
+
+def test_every_world_has_a_fold_with_its_table(record):
+    shown = reports.WorldTables(record)
+    assert re.findall(r"<summary>(.*?)</summary>", shown._repr_html_()) == [
+        "world &lt;one&gt;",
+        "world two",
+    ]
+    for world, title in WORLDS.items():
+        table = reports.world_table(record, world)
+        assert f"{title}\n{table.to_string()}" in repr(shown)
+        assert table.to_html(border=0) in shown._repr_html_()
 
 
 def test_worlds_and_methods_are_told_as_they_are(record):

@@ -8,8 +8,19 @@ import torch
 from tiny_world import K, S, tiny
 from torch.nn import functional as F
 
+from tailwise.ledger import claims
 from tailwise.matrix import worlds
-from tailwise.matrix.run import METRICS, choose, measure, rates, read, run, run_world
+from tailwise.matrix.run import (
+    METRICS,
+    by_size,
+    choose,
+    measure,
+    rates,
+    read,
+    recorded,
+    run,
+    run_world,
+)
 from tailwise.matrix.stacked_heads import Member, fit, logits_of
 from tailwise.metrics import group_accuracies
 from tailwise.profiles import current
@@ -95,6 +106,25 @@ def test_a_record_is_written_whole_and_read_back(record, tmp_path, monkeypatch):
         read(path)
 
 
+def test_the_largest_record_comes_first_and_a_run_stands_for_its_own(
+    record, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(claims, "book_dir", lambda: tmp_path)
+    assert recorded() is None
+    assert by_size(record) == (record, record)
+    small, mine = replace(record, profile="smoke"), replace(record, provenance={"a": 1})
+    for profile in ("laptop", "full"):
+        kept = replace(record, profile=profile)
+        path = tmp_path / "results" / profile / "transfer.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(kept.dumps())
+        assert recorded() == recorded(profile) == kept
+    assert by_size(mine) == (recorded("full"), mine)
+    assert by_size(small) == (recorded("full"), recorded("laptop"))
+    large = replace(mine, profile="full")
+    assert by_size(large) == (large, recorded("laptop"))
+
+
 @pytest.mark.parametrize("name", worlds.WORLDS)
 def test_a_seed_is_the_same_alone_and_among_others(name):
     P = current("smoke")
@@ -130,8 +160,12 @@ def test_an_unknown_entry_is_named(record, entry):
         record.level(*entry)
 
 
-def test_a_run_names_what_it_does_not_know():
-    with pytest.raises(ValueError, match="moon"):
-        run(current("laptop"), ["moon"])
+@pytest.mark.parametrize("name", ["moon", "backbone", "textiles"])
+def test_a_run_names_what_it_does_not_know(name):
+    with pytest.raises(ValueError, match=name):
+        run(current("laptop"), [name])
+
+
+def test_a_run_of_one_seed_is_refused():
     with pytest.raises(ValueError, match="n_seeds is 1"):
         run(current("laptop"), n_seeds=1)

@@ -64,7 +64,7 @@ def test_every_statement_of_the_page_is_a_source(name):
         if cell.cell_type == "markdown"
         for span in SPAN.findall(cell.source)
     ]
-    number_sources(made, recorded("laptop"))
+    number_sources(made, recorded())
     prose = "\n".join(c.source for c in made.cells if c.cell_type == "markdown")
     assert not SPAN.search(prose)
     assert prose.count("<li id='source-") == len(set(stated)) > 5

@@ -18,7 +18,7 @@ from jupytext.compare import compare_notebooks
 from tailwise.ledger import claims
 from tailwise.ledger.tables import tally
 from tools.book import execute, record, stage, sync, verdicts
-from tools.book.layout import GUIDE, ROOT, Book, closure, fingerprint, write
+from tools.book.layout import GUIDE, MATRIX, ROOT, Book, closure, fingerprint, write
 from tools.ship import check_colab, set_repository
 
 SETUP = """\
@@ -165,10 +165,13 @@ def test_a_notebook_reads_what_it_imports_and_what_that_imports(tmp_path):
     assert found == {Path("notebook.py"), *(Path("src", name) for name in expected)}
 
 
+SHOWS_TEXTILES = {"transfer_matrix", "decision_guide"}
+
+
 @pytest.mark.parametrize(
     ("edited", "stale"),
     [
-        ("own/plots.py", {"bring_your_own", "field_trial"}),
+        ("own/plots.py", {"bring_your_own", "field_trial"} | SHOWS_TEXTILES),
         ("weighting/plots.py", {"1_loss_weighting"}),
         ("geometry/explorer.js", {"5_ce_geometry"}),
     ],
@@ -199,6 +202,17 @@ def test_the_guide_reads_the_committed_record_and_no_run(book):
         write(book.root / changed, "{}")
         keys.append(book.key(guide))
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_matrix_reads_records_of_other_profiles(book):
+    page = book.source / MATRIX
+    write(page, PAGE)
+    for profile in ("laptop", "full"):
+        write(book.source / "results" / profile / "transfer.json", "{}")
+    for profile, other in (("laptop", "full"), ("full", "laptop")):
+        read = Book(book.root, profile).reads(page)
+        found = [path.parent.name for path in read if path.name == "transfer.json"]
+        assert found == [other]
 
 
 def test_another_profile_has_its_own_runs(book):

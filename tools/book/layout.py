@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ("tools", "tailwise.ledger")  # packages whose templates fill the pages
 # Pages that read nothing of what this run's chapters measure, the longest first. The
 # guide reads a record that is committed.
-GUIDE, TRIAL = "decision_guide.py", "field_trial.py"
-INDEPENDENT = ("transfer_matrix.py", "bring_your_own.py", TRIAL, GUIDE)
+GUIDE, TRIAL, MATRIX = "decision_guide.py", "field_trial.py", "transfer_matrix.py"
+INDEPENDENT = (MATRIX, "bring_your_own.py", TRIAL, GUIDE)
 STUDIES = "backbone"  # book/results of chapter 1 and the trial: features that ship not
 LONGEST = ("4_lpt_experts.py", "2_dfr_sufficiency.py")  # of the solutions
 
@@ -105,18 +105,23 @@ class Book:
             return [*found, recorded]
         if py.name == TRIAL:
             return [*found, recorded / STUDIES]
+        if py.name == MATRIX:
+            return [*found, *self._of_others("transfer")]
         number, named, _ = py.name.partition("_")
         if not (named and number.isdigit()):
             return found
-        # "At scale" shows the records of other runs, never this profile's own.
         chapter = f"ch{number}"
-        records = recorded.glob(f"*/{chapter}.json")
-        found += [path for path in records if path.parent.name != self.profile]
+        found += self._of_others(chapter)  # "At scale" shows them
         found += recorded.glob("*/reseeded.json")  # has a say in every mark
         found += [self.source / "claims" / f"{chapter}.yml"]
         # Studies recorded apart.
         shown = {"ch1": STUDIES, "ch3": "softad", "ch4": "experts"}
         return [*found, recorded / shown[chapter]] if chapter in shown else found
+
+    def _of_others(self, name: str) -> list[Path]:
+        """Records of other profiles; a run never shows the committed one of its own."""
+        found = (self.source / "results").glob(f"*/{name}.json")
+        return [path for path in found if path.parent.name != self.profile]
 
     def key(self, py: Path) -> str:
         """A hash of everything that decides what a notebook's outputs are."""

@@ -59,7 +59,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
         add_origins(notebook, chapter, record, stage / "book")
         add_anchors(notebook, chapter)
         nbformat.write(notebook, path)
-    if measured := matrix.recorded("laptop"):
+    if measured := matrix.recorded():
         for name in CITING:
             path = stage / "book" / f"{name}.ipynb"
             notebook = nbformat.read(path, as_version=4)
@@ -109,7 +109,7 @@ def parts(found: list[Card]) -> dict[str, str]:
     They are its picture, what speaks for its numbers, its headline, a mark for each
     claim of the papers, and a card a chapter.
     """
-    measured = matrix.recorded("laptop")
+    measured = matrix.recorded()
     pages = {int(card.number): card.page for card in found}
     return {
         "point": point.draw(measured, pages) if measured else "",

@@ -13,7 +13,7 @@ from tailwise.templates import render
 from tools.book.layout import TEMPLATES
 
 METRIC = "worst group"
-WORLDS = ("step", "birds", "skin", "tail", "noise")
+WORLDS = ("step", "backbone", "birds", "textiles", "skin", "tail", "noise")
 # What a chapter puts into the matrix, or the rival that trains nothing, by the name of
 # its method there: its chapter, and the name that readers see.
 SHOWN = {
@@ -77,7 +77,7 @@ def cells(record: Record) -> dict[str, list[Cell | None]]:
         If a gain lies beyond the axis.
     """
     rows = {}
-    for world in WORLDS:
+    for world in filter(record.values.__contains__, WORLDS):
         values = record.values[world]
         rows[world] = [
             Cell(record.gain(world, m, METRIC)) if m in values else None for m in SHOWN

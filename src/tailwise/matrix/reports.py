@@ -9,12 +9,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tailwise.matrix.methods import METHODS, PLAIN
+from tailwise.matrix.pictures import PICTURES
 from tailwise.matrix.run import METRICS, Record
+from tailwise.matrix.worlds import WORLDS
 from tailwise.metrics import Estimate, decide
 from tailwise.plots import COLORS, INK, MARKERS
 
 BETTER, WORSE = "27, 138, 98", "196, 109, 12"  # green and orange of the book
 LOW_IS_GOOD = ("ECE", "loss", "loss, calibrated")
+
+
+def worlds_of(record: Record) -> dict[str, dict]:
+    """What a record says of its worlds, in the order of the book."""
+    order = [*WORLDS, *PICTURES]
+    known = {name: record.worlds[name] for name in order if name in record.worlds}
+    return known | record.worlds
 
 
 def mark(gain: Estimate, metric: str) -> str:
@@ -51,7 +60,7 @@ class HeatMap:
         rows = {}
         for method in METHODS:
             row = rows[method] = {}
-            for world, facts in self.record.worlds.items():
+            for world, facts in worlds_of(self.record).items():
                 gain = self._gain(world, method)
                 if method == PLAIN:
                     e = self.record.level(world, method, self.metric)
@@ -81,7 +90,7 @@ class HeatMap:
 
     def _row(self, method: str, texts: pd.Series) -> str:
         cells = ""
-        for world, text in zip(self.record.worlds, texts):
+        for world, text in zip(worlds_of(self.record), texts):
             gain = self._gain(world, method)
             style = ""
             if gain is not None and mark(gain, self.metric) != "·":
@@ -116,14 +125,13 @@ Pair = tuple[str, str, str, list[Estimate], list[str]]
 def _pairs(record: Record, other: Record) -> list[Pair]:
     """World, method, metric, two gains and two marks of all that both records hold."""
     found = []
-    for world, methods in record.values.items():
+    for world, facts in worlds_of(record).items():
         known = other.values.get(world, {}).keys() - {PLAIN}
-        shared = [method for method in methods if method in known]
+        shared = [method for method in record.values[world] if method in known]
         for method, metric in product(shared, METRICS):
             gains = [r.gain(world, method, metric) for r in (record, other)]
             marks = [mark(gain, metric) for gain in gains]
-            title = record.worlds[world]["title"]
-            found.append((title, method, metric, gains, marks))
+            found.append((facts["title"], method, metric, gains, marks))
     return found
 
 
@@ -168,6 +176,27 @@ def world_table(record: Record, world: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+@dataclass(frozen=True)
+class WorldTables:
+    """`world_table` of every world of a record, each in a fold; shows itself."""
+
+    record: Record
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        worlds = worlds_of(self.record).items()
+        return {facts["title"]: world_table(self.record, w) for w, facts in worlds}
+
+    def __repr__(self) -> str:
+        return "\n\n".join(f"{t}\n{f.to_string()}" for t, f in self._tables().items())
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f"<details><summary>{html.escape(title)}</summary>"
+            f"{frame.to_html(border=0)}</details>"
+            for title, frame in self._tables().items()
+        )
+
+
 def methods_table() -> pd.DataFrame:
     """What each method does, and how many settings it chooses from."""
     rows = {
@@ -180,7 +209,7 @@ def methods_table() -> pd.DataFrame:
 def worlds_table(record: Record) -> pd.DataFrame:
     """Sizes of the worlds and the rule by which validation chooses."""
     keep = ("title", "classes", "features", "train", "val", "test", "chosen by")
-    rows = {w: {k: facts[k] for k in keep} for w, facts in record.worlds.items()}
+    rows = {w: {k: facts[k] for k in keep} for w, facts in worlds_of(record).items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
