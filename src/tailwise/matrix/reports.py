@@ -105,8 +105,8 @@ class HeatMap:
 
 def size(record: Record) -> str:
     """The profile of a record and how many seeds it holds."""
-    world = next(iter(record.values))
-    return f"{record.profile}, {len(record.of(world, PLAIN, 'loss'))} seeds"
+    n = {len(record.of(world, PLAIN, "loss")) for world in record.values}
+    return f"{record.profile}, {' to '.join(map(str, sorted(n)))} seeds"
 
 
 def cost(record: Record) -> str:
