@@ -59,7 +59,9 @@ if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = f
 
 // A figure opens larger: its labels are too small for a phone. A key or a tap closes it.
 document.addEventListener("DOMContentLoaded", () => {
-  const figures = document.querySelectorAll(".bd-article .cell_output img");
+  const figures = document.querySelectorAll(
+    ".bd-article .cell_output img, img.handout-picture",
+  );
   if (!figures.length) return;
   const dialog = document.createElement("dialog");
   dialog.className = "enlarged";
