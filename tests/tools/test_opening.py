@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from tailwise import matrix
 from tailwise.ledger.claims import Chapter, Claim, Measurement, Record
 from tools.book.layout import Book
 from tools.site import opening, origins
@@ -195,6 +196,8 @@ def test_a_page_says_of_its_record_what_a_chapter_says_of_its_run(name, tmp_path
         assert order(made.cells)[:3] == ["chart", "table", "draw"]
         return
     assert [order(made.cells).index(said) for said in ("chart", "draw")] == [0, 3]
-    run = r"(laptop profile|recorded study) · \d+ × (seed|draw)"
+    run = r"(\w+ profile|recorded study) · [\d to]+ × (seed|draw)"
     facts = rf"<p class='provenance'>{run} · [\d-]+ · CPU.+ · commit \w+"
     assert all(re.match(facts, line) for line in lines)
+    if name != "field_trial":
+        assert f"{matrix.recorded().profile} profile" in lines[0]

@@ -113,15 +113,17 @@ def _of_page(book: Book, name: str, executed: bool) -> list[str]:
         return _said("recorded study", f"{n} × draw", record["provenance"])
     if name == "bring_your_own":
         return []
-    # The matrix is computed by its page; the guide reads what is committed.
-    computed = executed and name == "transfer_matrix"
-    found = read(book.results / FILE) if computed else None
-    found = found or matrix.recorded("laptop")
+    # Both show the largest record; this run's takes the place of its profile's.
+    found = matrix.recorded()
+    latest = read(book.results / FILE) if executed else None
+    if latest and name == "transfer_matrix":
+        found, _ = matrix.by_size(latest)
     if found is None:
         return []
-    methods = next(iter(found.values.values()))
-    n = len(next(iter(next(iter(methods.values())).values())))
-    return _said(f"{found.profile} profile", f"{n} × seed", found.provenance)
+    worlds = found.values.values()
+    n = {len(next(iter(next(iter(of.values())).values()))) for of in worlds}
+    seeds = " to ".join(map(str, sorted({min(n), max(n)})))
+    return _said(f"{found.profile} profile", f"{seeds} × seed", found.provenance)
 
 
 def _said(run: str, repeated: str, facts: dict) -> list[str]:
