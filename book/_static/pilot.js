@@ -4,8 +4,8 @@
   const MOST_FEATURES = 256;
   const Z = 1.959963984540054; // 97.5 % of the normal distribution
 
-  // The rows of a CSV: commas, quotes, a header.
-  const parse = (text) => {
+  // The rows of a CSV: commas or other marks, quotes, a header.
+  const cut = (text, mark) => {
     const rows = [[""]];
     let quoted = false;
     for (let i = 0; i < text.length; i++) {
@@ -13,11 +13,17 @@
       const row = rows.at(-1);
       if (quoted && letter === '"' && text[i + 1] === '"') row[row.length - 1] += text[i++];
       else if (letter === '"') quoted = !quoted;
-      else if (!quoted && letter === ",") row.push("");
+      else if (!quoted && letter === mark) row.push("");
       else if (!quoted && letter === "\n") rows.push([""]);
       else if (quoted || letter !== "\r") row[row.length - 1] += letter;
     }
     return rows.filter((row) => row.length > 1 || row[0].trim());
+  };
+  // own.tables.read_text: semicolons where the first line has no comma.
+  const parse = (text) => {
+    const rows = cut(text, ",");
+    const semicolons = rows[0]?.length === 1 && rows[0][0].includes(";");
+    return semicolons ? cut(text, ";") : rows;
   };
 
   const isNumber = (text) => text.trim() !== "" && Number.isFinite(Number(text));
@@ -28,8 +34,9 @@
       : found.sort((a, b) => (a < b ? -1 : 1));
   };
 
-  // Columns of a file by what they are; an Error says what to change.
-  const read = (text) => {
+  // Columns of a file by what they are; an Error says what to change. The second class is
+  // the one of a high score: `high` where the labels have it.
+  const read = (text, high) => {
     const [head = [], ...rows] = parse(text.replace(/^\ufeff/, ""));
     const names = head.map((name) => name.trim());
     const column = (name) => rows.map((row) => (row[names.indexOf(name)] ?? "").trim());
@@ -41,10 +48,14 @@
     const classes = ordered(labels);
     if (classes.length !== 2)
       throw Error(`column "label" holds ${classes.length} classes: expected two`);
+    if (classes[0] === high) classes.reverse();
     const y = labels.map((label) => classes.indexOf(label));
     const numbers = (name) => {
       const found = column(name);
       const bad = found.findIndex((value) => !isNumber(value));
+      if (/^[+-]?\d*,\d+(e[+-]?\d+)?$/i.test(found[bad]))
+        throw Error(`line ${bad + 2}: "${found[bad]}" in column "${name}" has a decimal comma: ` +
+          "write decimals with points");
       if (bad >= 0) throw Error(`line ${bad + 2}: "${found[bad]}" in column "${name}" is no number`);
       return found.map(Number);
     };
@@ -83,17 +94,21 @@
     return low;
   };
 
+  // methods.linear_head.threshold_today
+  const thresholdToday = (scores) => (scores.every((x) => x >= 0 && x <= 1) ? 0.5 : 0);
+
   // methods.linear_head.threshold_shift
-  const thresholdShift = (scores, y, groups) => {
+  const thresholdShift = (scores, y, groups, today) => {
     const levels = [...new Set(scores)].sort((a, b) => a - b);
     const middle = levels.slice(1).map((level, i) => (level + levels[i]) / 2);
-    const cuts = [0, levels[0] - 1, levels.at(-1) + 1, ...middle];
+    const cuts = [today, levels[0] - 1, levels.at(-1) + 1, ...middle];
     const sorted = [...new Set(groups)].map((group) =>
       [0, 1].map((c) =>
         scores.filter((_, i) => groups[i] === group && y[i] === c).sort((a, b) => a - b),
       ),
     );
-    let [best, most] = [0, -1];
+    let [best, most] = [today, -1];
+    const nearer = (cut) => Math.abs(cut - today) < Math.abs(best - today);
     for (const cut of cuts) {
       const worst = Math.min(
         ...sorted.map(
@@ -101,7 +116,7 @@
             (upTo(down, cut) + up.length - upTo(up, cut)) / (down.length + up.length),
         ),
       );
-      if (worst > most || (worst === most && Math.abs(cut) < Math.abs(best)))
+      if (worst > most || (worst === most && nearer(cut)))
         [best, most] = [cut, worst];
     }
     return best;
@@ -186,8 +201,8 @@
   };
 
   // Everything that the page shows of a file.
-  const pilot = (text, ridge = 0.1) => {
-    const { classes, y, scores, groups, features } = read(text);
+  const pilot = (text, ridge = 0.1, high = undefined) => {
+    const { classes, y, scores, groups, features } = read(text, high);
     const counts = [0, 1].map((c) => y.filter((value) => value === c).length);
     const found = { classes, counts, priors: Math.max(...counts) / Math.min(...counts) };
     const usable = scaled(features);
@@ -196,15 +211,21 @@
     const of = (rows, values) => rows.map((i) => values[i]);
     const cells = y.map((c, i) => (groups ? `${classes[c]} · ${groups[i]}` : classes[c]));
     const [chosen, judged] = halves(cells);
-    found.threshold = thresholdShift(of(chosen, scores), of(chosen, y), of(chosen, cells));
+    if ([0, 1].some((c) => judged.every((i) => y[i] !== c))) return { ...found, tooFew: true };
+    found.today = thresholdToday(scores);
+    found.threshold = thresholdShift(
+      of(chosen, scores), of(chosen, y), of(chosen, cells), found.today,
+    );
     const row = (name, rows) => {
       const right = (cut) => rows.filter((i) => scores[i] > cut === Boolean(y[i])).length;
-      const [before, after] = [right(0), right(found.threshold)];
+      const [before, after] = [right(found.today), right(found.threshold)];
       return { name, n: rows.length, before, after };
     };
     found.rows = ordered(cells).map((cell) =>
       row(cell, judged.filter((i) => cells[i] === cell)),
-    ).filter(({ n }) => n);
+    );
+    found.single = found.rows.filter(({ n }) => !n).map(({ name }) => name);
+    found.rows = found.rows.filter(({ n }) => n);
     found.all = row("all rows, as they come", judged);
     return found;
   };
@@ -254,17 +275,28 @@
               `ratio is ${effective.ratio.toFixed(2)}.`,
       );
     else said.push("Without columns of features there is no effective ratio.");
-    if (threshold === undefined) said.push("Without a column “score” there is no threshold.");
+    if (found.tooFew)
+      said.push(
+        "Too few rows for a threshold: it is chosen on every second row of each class and group " +
+          "and judged on the others, and there a class has no row.",
+      );
+    else if (threshold === undefined) said.push("Without a column “score” there is no threshold.");
     else {
       const worst = (key) => Math.min(...found.rows.map((row) => row[key] / row.n));
-      const { all } = found;
+      const { all, today, single } = found;
+      said.push(
+        today
+          ? "All scores lie between 0 and 1, so they are taken for probabilities: today " +
+              `“${classes[1]}” is predicted above 0.5.`
+          : `Today “${classes[1]}” is predicted above 0.`,
+      );
       if (all.before * 2 < all.n)
         said.push(
-          `Most rows are wrong today. Does a high score mean “${classes[0]}”? Then change ` +
-            "the sign of the scores.",
+          `Most rows are wrong today. Does a high score mean “${classes[0]}”? Then choose it above.`,
         );
+      if (single.length) said.push(`With one row each, and so not judged: ${single.join(", ")}.`);
       said.push(
-        `Moving the threshold from 0 to ${threshold.toPrecision(4)} takes the worst group from ` +
+        `Moving the threshold from ${today} to ${threshold.toPrecision(4)} takes the worst group from ` +
           `${percent(worst("before"))} to ${percent(worst("after"))}, and all rows from ` +
           `${percent(all.before / all.n)} to ${percent(all.after / all.n)}.`,
       );
@@ -277,23 +309,36 @@
     if (!root) return;
     const area = make("textarea", "", { rows: 6, spellcheck: false });
     area.setAttribute("aria-label", "The file, as text");
-    area.placeholder = "label,score,group\ngood,-1.3,site A\nbad,0.4,site B";
+    area.placeholder =
+      "label,score,group\n0,0.12,site A\n1,0.71,site A\n0,0.40,site B\n1,0.35,site B";
     const file = make("input", "", { type: "file", accept: ".csv,text/csv" });
     const pick = make("label", "A file: ");
     pick.append(file);
     const ridge = make("input", "", { type: "number", min: 0.001, step: "any", value: 0.1 });
     const ask = make("label", "Ridge: ");
     ask.append(ridge);
+    const high = make("select");
+    const means = make("label", "A high score means: ");
+    means.append(high);
     const button = make("button", "Compute", { type: "button" });
     const bar = make("p", "", { className: "pilot-bar" });
-    bar.append(pick, ask, button);
+    bar.append(pick, means, ask, button);
     const result = make("div", "", { ariaLive: "polite" });
     root.replaceChildren(bar, area, result);
 
+    // The classes of the text to choose from; the second in order unless one is chosen.
+    const offer = () => {
+      const classes = read(area.value).classes;
+      if ([...high.options].map(({ value }) => value).sort().join() === [...classes].sort().join())
+        return;
+      high.replaceChildren(...classes.map((name) => make("option", name, { value: name })));
+      high.value = classes[1];
+    };
     const show = () => {
       try {
         if (!(ridge.valueAsNumber > 0)) throw Error("the ridge must be a number above 0");
-        const found = pilot(area.value, ridge.valueAsNumber);
+        offer();
+        const found = pilot(area.value, ridge.valueAsNumber, high.value);
         result.replaceChildren(...sentences(found).map((text) => make("p", text)));
         if (found.rows) result.append(table(found));
       } catch (error) {
@@ -306,6 +351,7 @@
       show();
     };
     button.addEventListener("click", show);
+    high.addEventListener("change", show);
     file.addEventListener("change", () => load(file.files[0]));
     root.addEventListener("dragover", (event) => event.preventDefault());
     root.addEventListener("drop", (event) => {

@@ -347,9 +347,9 @@ ledger.enter(entries.trained_limits(starts))
 # %% [markdown]
 # Weighted and additively adjusted cross-entropy end where plain cross-entropy ends, from each random start.
 #
-# ### Try it
+# ### Try it: the explorer
 #
-# Set the loss to LDT and $\gamma$ to 0.5; then raise the imbalance.
+# Choose a loss and a $\gamma$, guess how the classifiers will stand, then raise the imbalance.
 
 # %% tags=["hide-input"]
 explorer()

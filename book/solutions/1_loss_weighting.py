@@ -51,6 +51,9 @@ print("the two forms agree at 1,000 random points")
 # %% tags=["exercise-check"]
 # May help: weighting.equal_error_ratio
 # Checks read: delta, offset, prior
+# - delta [n]: features over samples
+# - offset [n]: what the rule adds to the ratio of priors
+# - prior [n]: share of the rare class
 np.testing.assert_allclose(
     weighting.equal_error_ratio(prior, delta),
     (1 - prior) / prior + offset,
@@ -80,6 +83,8 @@ print(f"weighted {weighted:.4f}, downsampled {downsampled:.4f}")
 # %% tags=["exercise-check"]
 # May help: weighting.class_errors, weighting.downsampled_error
 # Checks read: balanced, weighted
+# - balanced: error with n_weighting samples of equal priors
+# - weighted: error of weighting, of the rare class
 np.testing.assert_allclose(weighted, balanced)
 
 # %% [markdown]
@@ -104,6 +109,8 @@ print(f"formula s = {bound:.4f}, from the curve s = {found:.4f}")
 # %% tags=["exercise-check"]
 # May help: weighting.class_errors
 # Checks read: bound, found
+# - bound: the s of the formula
+# - found: the s at which the curve of the rare error turns
 assert abs(bound - found) < 1e-3
 
 # %% [markdown]
@@ -134,6 +141,7 @@ for name, score in scores.items():
 # May help: weighting.leave_one_out_scores, simulation.draw
 # May help: weighting.balancing_threshold, simulation.exact_errors
 # Checks read: gaps
+# - gaps: by kind of score, an estimate of rare less common error
 assert gaps["in-sample"].mean > 5 * abs(gaps["leave-one-out"].mean)
 
 # %% [markdown]
@@ -183,6 +191,8 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: solve_ratio_heads, simulation.bootstrap_crossing
 # Checks read: found, rule
+# - found [spreads, 2]: equalising ratio and its standard error
+# - rule: the ratio of the rule
 assert (np.diff(found[:, 0]) > 0).all()
 assert found[0, 0] < rule < found[-1, 0]
 

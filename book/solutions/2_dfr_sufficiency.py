@@ -124,6 +124,8 @@ plt.show()
 
 # %% tags=["exercise-check"]
 # Checks read: independent, zeros
+# - independent [networks, heads]: zeros if supports were independent
+# - zeros [networks, heads]: share of zeros in the mean of so many
 if P.decides:
     assert (zeros[:, -1] < zeros[:, 0]).all()
     assert (zeros[:, -1] > 2 * independent[:, -1]).all()
@@ -171,6 +173,7 @@ print(f"l2 minus l1: {estimate(change)}")
 # %% tags=["exercise-check"]
 # May help: DeepFeatureReweighting, study.Head, estimate
 # Checks read: change
+# - change [networks]: worst group with l2 less with l1
 if P.decides:
     assert (abs(change) < 0.1 * (dfr_worst - erm_worst)).all()
 
@@ -241,6 +244,10 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: balanced_rows, study.refitted, estimate, plots.band
 # Checks read: few, hold, mean, stderr
+# - few: share of the gain at ten images per group
+# - hold: estimate of the worst group on the set as trained
+# - mean [5]: worst group at 10, 20, 50, the smallest group, all
+# - stderr [5]: standard errors of mean
 if P.decides:
     assert mean[-1] - mean[0] > 4 * np.hypot(stderr[0], stderr[-1])
     assert few > 0.5
@@ -302,6 +309,7 @@ for split in true:
 
 # %% tags=["exercise-check"]
 # Checks read: left
+# - left: by (set, edit) the share of the gain left [networks]
 if P.decides:
     assert (left["val", "permuted"] > 0.8).all()
     assert (left["val", "classes only"] > 0.8).all()
@@ -384,6 +392,8 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: study.own_head, study.Head, study.moved, study.report
 # Checks read: gaps, order
+# - gaps [networks, 2]: background in the scores, by class, erased raw
+# - order [3, networks, 2]: ERM, erased raw, DFR; worst group, flips
 np.testing.assert_allclose(gaps.sum(1), 0, atol=1e-8)  # rounding
 if P.decides:
     assert (np.diff(order[..., 0], axis=0) > 0).all()
@@ -426,6 +436,15 @@ for groups in (3, 4):
     text = ", ".join(f"{w:.2f}" for w in found[groups])
     print(f"{groups} groups, weight of the patch as C grows: {text}")
 
+# %% tags=["exercise-check"]
+# May help: LogisticRegression
+# Checks read: found
+# - found: by number of groups, a weight for C = 1, 100 and 10,000
+# Part a: the patch alone.
+assert found[3][0] < 0
+assert (np.diff(found[3]) < -1).all()
+np.testing.assert_allclose(found[4], 0, atol=1e-6)
+
 # %%
 sets = ("train", "val", "val_pasted", "test_swapped")
 skin = [load("skin", seed, sets) for seed in SEEDS]
@@ -459,10 +478,9 @@ for name, each in effects.items():
 
 # %% tags=["exercise-check"]
 # May help: study.joined, study.refitted, study.own_head, estimate
-# Checks read: effects, found
-assert found[3][0] < 0
-assert (np.diff(found[3]) < -1).all()
-np.testing.assert_allclose(found[4], 0, atol=1e-6)
+# Checks read: effects
+# - effects: by head a list with an estimate for each network
+# Part b: the networks.
 if P.decides:
     three, four = effects["DFR"], effects["DFR, pasted group"]
     assert all(e.mean < -5 * e.stderr for e in three)

@@ -95,6 +95,14 @@ plt.show()
 # May help: risk.example_weights, risk.effective_sample_size, risk.rho
 # May help: risk.rho_slope
 # Checks read: error, losses, n, size, soft, switched, tau, weights
+# - error: largest gap of rho_slope to differences of rho
+# - losses [n]: of a batch
+# - n: examples in it
+# - size: by rule, effective sample size
+# - soft [n]: weights of SoftAD
+# - switched [n]: weights of flooding, mean loss below the level
+# - tau: the level
+# - weights: by rule, its weights [n]
 assert ((soft < 0) == (losses < tau)).all()
 assert (n * soft < 1).all()
 assert (weights["flooding"] > 0).all()
@@ -224,6 +232,10 @@ for mean, sign in ((2 * tau, 1), (0.25 * tau, -1)):
 # May help: risk.objective, risk.example_weights, risk.rho
 # May help: corruption.rotated_gaussians
 # Checks read: found, passed, q, tau
+# - found: the mean loss with the lowest objective
+# - passed: by way of making it, passes or how it fails
+# - q: the quantile
+# - tau: the level
 # The minimiser's own tolerance.
 assert abs(found - (1 - q) * tau) < 1e-4
 assert [p == "passes" for p in passed.values()] == [True, False, False]
@@ -334,6 +346,16 @@ plt.show()
 # May help: risk.chi2_threshold, risk.objective, risk.example_weights
 # May help: risk.effective_sample_size
 # Checks read: at_limit, chi2, cvar, errors, flat, n, radii, s, size, t
+# - at_limit: threshold at the largest radius
+# - chi2 [radii]: risk of chi-square DRO
+# - cvar [radii]: CVaR with the same effective size
+# - errors: gaps of thresholds to scipy's, in parts of the range
+# - flat [5]: the dual between the two largest losses, at the limit
+# - n: losses in a batch
+# - radii [radii]: below the limit
+# - s [n]: losses, the largest first
+# - size [radii]: effective sample size
+# - t [radii]: the threshold
 # A minimum can be located to about sqrt(1e-16), flat ones less well.
 assert max(errors) < 1e-5
 torch.testing.assert_close(size, n / (1 + 2 * radii))
@@ -461,6 +483,9 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: corruption.rotated_gaussians, Method, train, plots.band
 # Checks read: gap, halved, trained
+# - gap [shares]: won less lost, group DRO less SharpDRO, in points
+# - halved: mean effect of a half step, in points
+# - trained: what train returns
 assert not trained.diverged.any()
 assert (gap[2:] < 0).all()
 assert halved < 0.5
@@ -547,6 +572,11 @@ plt.show()
 # May help: Method, train, risk.example_weights
 # May help: corruption.boundary_angle
 # Checks read: gap, guess, levels, smallest, turned
+# - gap: largest distance to the predicted accuracy
+# - guess: the loss of a guess
+# - levels [levels]: what was tried
+# - smallest: the level with the smallest spread of losses
+# - turned [sets, levels]: whether the boundary has turned round
 assert gap < 0.05
 assert (turned == (levels > guess)).all()
 assert abs(smallest - guess) < 0.05
@@ -695,6 +725,7 @@ print("by hand and by train: equal after one and after three steps")
 # %% tags=["exercise-check"]
 # May help: Method, train, ARCHITECTURES, risk.rho_slope
 # Checks read: passes
+# - passes: by method, passes (forward, backward) in a step
 assert passes["SoftAD"] == passes["ERM"] == (1, 1)
 assert passes["SAM"] == passes["SharpDRO"] == (2, 2)
 

@@ -311,6 +311,9 @@ print(f"  few {noise.mean:+.1f} ± {noise.stderr:.1f}")
 # May help: asymmetric_loss, phases.phase_one, add_groups
 # May help: phases.phase_two, scores, estimate
 # Checks read: few, many, noise
+# - few: estimate, A-GCL less margin in few classes, in points
+# - many: the same in many classes
+# - noise: A-GCL less margin and noise, few classes
 if P.decides:
     assert few.mean - 2 * few.stderr > 0
     assert many.mean + 2 * many.stderr < 0
@@ -422,6 +425,9 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: in_chunks, normalized_mutual_info_score
 # Checks read: excess, rows, theirs
+# - excess: by property, standard deviations above chance
+# - rows: by property, information measured, and by chance [draws]
+# - theirs: what scikit-learn says for case
 np.testing.assert_allclose(rows["case"][0], theirs)
 if P.decides:
     for name in ("case", "base letter"):
@@ -560,6 +566,10 @@ plt.show()
 # May help: mixtures.Scorer, mixtures.fit_scorer, mixtures.mix, Settings
 # May help: estimate, plots.band
 # Checks read: leak, repair, rest, worst
+# - leak: estimate, by class, out of fold less training, few classes
+# - repair: the same for the 8 summaries
+# - rest: by class, out of fold, less the plain mean
+# - worst: by class less sorted, both on training scores
 if P.decides:
     assert worst.mean + 2 * worst.stderr < 0
     assert repair.mean > 0
@@ -712,6 +722,11 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: mixtures.summary, mixtures.mix, roc_auc_score, plots.forest
 # Checks read: areas, failing, free, gains, losses
+# - areas: by judge, an estimate of the area under the curve
+# - failing: the same where the plain mean fails
+# - free: the area of confidence, which is not trained
+# - gains: by judge, an estimate [3] of points in all, many, few
+# - losses [2]: few, mixture's loss, out of fold and training
 if P.decides:
     # Whatever the label, no gain over the mean that is worth a scorer.
     assert max(e.mean[0] for e in gains.values()) < 0.5
@@ -911,6 +926,12 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: glyphs.names, glyphs.draw, estimate
 # Checks read: alone, drop, known, rivalled, to_mean, to_name
+# - alone: estimate, points lost without a word, no rival there
+# - drop: by word, accuracy lost without it among the 60 classes
+# - known: by word, accuracy of its classes among all known names
+# - rivalled: as alone, where the class has a rival
+# - to_mean: cosine of a picture with the mean of others of its class
+# - to_name: cosine of a picture with its name
 assert max(drop, key=drop.get) == "GRAVE"
 assert max(drop["HOOK"], drop["DOT"]) < 0.02
 assert known["HOOK"] < np.mean(list(known.values()))
@@ -1074,6 +1095,11 @@ plt.show()
 # May help: log_priors, phases.dual_rows, phases.dual_loss, fit
 # May help: instance_balanced, class_counts, glyphs.long_tail
 # Checks read: above, off, same, tau_few, tau_many
+# - above: points of A-GCL above the curve, on split 0
+# - off [imbalances]: the same of A-GCL without prompts
+# - same [imbalances]: the tau with the trade-off of A-GCL
+# - tau_few [imbalances, steps]: change in few from tau to tau
+# - tau_many [imbalances, steps]: change in many
 if P.decides:
     assert (np.diff(same) < 0).all()
     assert min(same) > 0.5
@@ -1182,6 +1208,12 @@ plt.show()
 # %% tags=["exercise-check"]
 # May help: mixtures.mix, minimize_scalar, plots.forest
 # Checks read: by_class, first, held, loss, mended, scalar
+# - by_class: estimate [3], scorer on confidences: all, many, few
+# - first [3]: temperatures from training: visual, broken, ratio
+# - held [3]: the same from validation images
+# - loss: estimate [3], points lost where nothing is repaired
+# - mended: points in all classes of the worst of the temperatures
+# - scalar: as by_class, one number for each expert
 if P.decides:
     assert loss.mean[0] + 2 * loss.stderr[0] < 0
     assert mended > loss.mean[0] + 0.5

@@ -93,6 +93,8 @@ print(f"and with larger ones: {loose.min():.4f} at least; Z has 1")
 # %% tags=["exercise-check"]
 # May help: geometry.sel_matrix
 # Checks read: loose, tight
+# - loose [draws]: nuclear norms with larger margins, over that of Z
+# - tight [draws]: the same with tight margins
 assert min(tight.min(), loose.min()) > 1
 
 # %% [markdown]
@@ -143,6 +145,10 @@ print(f"factor of the embeddings {factor:.2f}, R^(-2 gamma) = {R}")
 # May help: geometry.temperatures, geometry.predicted_grams, train_ufm
 # May help: Config, geometry.step_counts, geometry.blocks
 # Checks read: R, factor, gamma, ratio_w
+# - R: the imbalance
+# - factor: ratio of embeddings, LDT over CE
+# - gamma: the exponent
+# - ratio_w [2]: squared length ratio of classifiers, LDT and CE
 # Training stops a little before the limit; the chapter asks for 0.01.
 torch.testing.assert_close(ratio_w[0], ratio_w[1], rtol=0.01, atol=0)
 assert abs(factor / R ** (-2 * gamma) - 1) < 0.01
@@ -202,6 +208,14 @@ by_hand = (m.mean() - m[:, None] - m) / 10
 # May help: geometry.etf_gram, geometry.gram_error, train_ufm, Config
 # May help: geometry.norms_and_cosines, geometry.temperatures
 # Checks read: A, along, bend, by_hand, error, off, product, worst
+# - A [10, 10]: the matrix whose root is W, for random counts
+# - along [starts, 10]: cosine of w and h of a class
+# - bend: largest distance of a cosine of embeddings to -1/9
+# - by_hand [10, 10]: A off its diagonal, from the counts
+# - error: distance of the classifiers to the ETF
+# - off [10, 10]: where a matrix is off its diagonal
+# - product [starts, 10]: n times squared length of h, over its mean
+# - worst: largest distance to the ETF for random counts
 assert max(error, bend, 1 - along.min()) < 0.01
 assert (product - 1).abs().max() < 0.02
 assert worst < 1e-9
@@ -272,6 +286,10 @@ both = thresholds(study.FIVE["LDT 1/2 + 1/n"])
 # May help: geometry.step_counts, geometry.temperatures, ridge_grams
 # May help: geometry.blocks
 # Checks read: both, ce, ldt, n
+# - both [10]: threshold of each class, LDT 1/2 with weights 1/n
+# - ce: threshold of a minority class, plain
+# - ldt: the same of LDT 1/2
+# - n [10]: counts
 torch.testing.assert_close(ce / ldt, n[0].sqrt())
 torch.testing.assert_close(both, both[:1].expand(10))
 
@@ -351,7 +369,7 @@ plt.show()
 # May help: geometry.multipliers, geometry.norms_and_cosines, train_ufm
 # May help: Config, geometry.step_counts, geometry.temperatures
 # Checks read: errors
-# By task: of cosines and of products, [stops, starts, 3 pairs].
+# - errors: by task, cosines and products [stops, starts, 3 pairs]
 # In every start: which of the three pairs is furthest off.
 cosine, product = errors["CDT 1/2, R = 10"]
 assert (cosine[1:].argmax(-1) == 0).all()
@@ -446,6 +464,10 @@ plt.show()
 # May help: geometry.multipliers, ridge_grams, geometry.gram_error
 # May help: geometry.step_counts, geometry.temperatures
 # Checks read: exact, off, rest, weight
+# - exact [ridges]: distance to the limit, LDT 1/2 with 1/n
+# - off [10, 10]: where a matrix is off its diagonal
+# - rest [10, 10]: offsets of LDT 1/2 with 1/n
+# - weight [10, 10]: n times exp(offset), LDT 1/2
 torch.testing.assert_close(weight[off], weight[0, 1].expand(90))
 torch.testing.assert_close(rest[off], rest[0, 1].expand(90))
 assert exact.max() < 1e-8  # Newton's method stops at 1e-9

@@ -88,6 +88,7 @@ def test_it_holds_every_notebook_and_what_runs_them(unpacked):
     assert len(list((unpacked / "wheels").glob("tailwise-*.whl"))) == 1
     for name in ("slides.html", "constraints.txt", "LICENSE", "site/searchindex.js"):
         assert (unpacked / name).exists()
+    assert not (unpacked / "site/404.html").exists()
     kept = {path.name for path in (unpacked / "cache").iterdir()}
     assert kept == {"one.safetensors", "one.sha256"}
 
@@ -104,6 +105,9 @@ def test_the_start_page_sets_what_the_room_needs(unpacked):
     for py in BOOK.chapters():
         if py.parent.name in bundle.FOLDERS:
             assert f"<code>{py.parent.name}/{py.stem}.ipynb</code>" in start
+    assert "<code>scoreboard.ipynb</code>" in start
+    assert "site/book/workshop/half_day.html" in start
+    assert "https://download.pytorch.org/whl/cpu" in start
 
 
 def test_links_of_the_start_page_and_of_the_notebooks_lead_somewhere(unpacked):

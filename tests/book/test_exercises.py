@@ -71,9 +71,11 @@ def test_a_notebook_states_every_task_and_gives_no_solution(made, stem):
     sources = [cell.source for cell in made[stem].cells]
     given, rest = sources[1 : len(set_up)], sources[len(set_up) :]
     assert given == [cell.source for cell in set_up[1:]]
-    stated = [text.partition("\n\n")[2] for text in rest[::3]]
+    of_code = [c.cell_type == "code" for c in made[stem].cells[len(set_up) :]]
+    tasks = [text for text, is_code in zip(rest, of_code) if not is_code]
+    stated = [text.partition("\n\n")[2] for text in tasks]
     assert stated == list(exercises.tasks(chapter).values())
-    for stub in rest[1::3]:
+    for stub in [text for text, is_code in zip(rest, of_code) if is_code][::2]:
         assert stub.startswith(exercises.STUB)
         assert names(stub) == (set(), set())
     for cells in solved.values():
@@ -83,15 +85,20 @@ def test_a_notebook_states_every_task_and_gives_no_solution(made, stem):
 
 @pytest.mark.parametrize(("set_up", "cells"), SOLVED)
 def test_a_solution_ends_with_checks_that_tell_what_they_read(set_up, cells):
-    *others, last = [cell for cell in cells if cell.cell_type == "code"]
-    assert exercises.is_check(last)
-    assert not any(map(exercises.is_check, others))
-    (given, _), (own, _) = names(code(set_up)), names(code(others))
-    read, told = names(last.source)[1], listed("Checks read", last.source)
-    assert read - given <= told <= read & own
-    for name in listed("May help", last.source):
-        assert name.split(".")[0] in given
-        assert name in code(cells) + last.source
+    found = [cell for cell in cells if cell.cell_type == "code"]
+    assert exercises.is_check(found[-1])
+    given, _ = names(code(set_up))
+    for place, check in enumerate(found):
+        if not exercises.is_check(check):
+            continue
+        own, _ = names(code(found[:place]))
+        read, told = names(check.source)[1], listed("Checks read", check.source)
+        assert read - given <= told <= read & own
+        about = re.findall(r"^# - (\w+)(?: \[.+?\])?: .+", check.source, re.M)
+        assert sorted(about) == sorted(told)
+        for name in listed("May help", check.source):
+            assert name.split(".")[0] in given
+            assert name in code(cells) + check.source
 
 
 def test_what_is_committed_is_what_is_made():
@@ -219,13 +226,14 @@ x = risk.rho(1)
 # %% tags=["exercise-check"]
 # May help: risk.rho
 # Checks read: x
+# - x: a number
 # As it should be.
 assert x < 2
 """
 
 
-def make(page: str) -> list[str]:
-    halves = (jupytext.reads(text, fmt="py:percent") for text in (page, ANSWERS))
+def make(page: str, answers: str = ANSWERS) -> list[str]:
+    halves = (jupytext.reads(text, fmt="py:percent") for text in (page, answers))
     return [cell.source for cell in exercises.make(*halves, "9_nine").cells]
 
 
@@ -234,9 +242,19 @@ def test_the_empty_cell_says_what_the_checks_read():
     assert title.startswith("# Exercises to chapter 9\n")
     assert cells == [
         "## 1 · Done\n\nDo it.",
-        "# Your code here.\n# May help: risk.rho\n# Checks read: x",
+        "# Your code here.\n# May help: risk.rho\n# Checks read: x\n# - x: a number",
         "# What must hold:\n# As it should be.\nassert x < 2",
     ]
+
+
+def test_an_exercise_in_two_parts_has_a_cell_for_each():
+    first, _, second = ANSWERS.partition("# %% tags")
+    parts = first, f"# %% tags{second}", "\n# %%\ny = 2\n\n", f"# %% tags{second}"
+    made = make(PAGE, "".join(parts))
+    assert len(made) == len(make(PAGE)) + 2
+    *_, again, checks = made
+    assert again.startswith("# Your code here.")
+    assert checks.startswith("# What must hold:")
 
 
 def test_exercises_that_do_not_match_are_refused():

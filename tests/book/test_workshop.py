@@ -2,6 +2,7 @@
 
 import re
 
+import jupytext
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from tailwise.ledger import claims
 from tailwise.methods import risk, weighted
 from tools.book.layout import ROOT, Book, fill
-from tools.site import handouts, workshop
+from tools.site import exercises, handouts, workshop
 from tools.site.cards import Card
 
 FOLDER = ROOT / "book" / "workshop"
@@ -149,6 +150,21 @@ def test_the_page_is_filled_from_records_and_solutions():
     filled = fill(INDEX, blocks)
     assert filled.count("FILLED") == 3
     assert "computed:" not in filled
+
+
+@pytest.mark.parametrize("path", TEACHERS, ids=lambda path: path.stem)
+def test_the_notes_repeat_the_questions_of_the_quiz(path):
+    number = path.stem.removeprefix("teacher_")
+    (chapter,) = (ROOT / "book" / "chapters").glob(f"{number}_*.py")
+    quiz = chapter.read_text("utf-8").partition("# ### Quiz\n")[2].partition("<det")[0]
+    asked = dict(re.findall(r"^# (\d)\. (.+)$", quiz, re.M))
+    found = exercises.tasks(jupytext.read(chapter), exercises.QUIZ)
+    assert {str(k): question for k, question in found.items()} == asked
+    made = workshop.with_questions(path.read_text("utf-8"), found)
+    for k, question in asked.items():
+        assert f"\n| {k}. {question} | " in made
+    with pytest.raises(ValueError, match=r"asks \[1\], the notes answer \[1, 2, 3"):
+        workshop.with_questions(path.read_text("utf-8"), {1: "Why?"})
 
 
 # The half-day, minute by minute

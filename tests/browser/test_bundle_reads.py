@@ -72,6 +72,19 @@ def test_it_reads_without_a_network(browser, folder):
     assert any("chapters/1_loss_weighting.html" in url for url in seen.results)
 
 
+ONLINE = "a[href*='github.com'], a[href*='colab.research'], .online"
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "workshop/index", "chapters/1_loss_weighting"]
+)
+def test_nothing_on_its_pages_leads_out_of_the_room(visiting, folder, name):
+    with visiting(f"{folder.as_uri()}/site/book/{name}.html", viewport=DESKTOP) as page:
+        assert page.locator(ONLINE).count() > 0
+        shown = page.locator(f":is({ONLINE}):visible")
+        assert shown.evaluate_all("all => all.map((a) => a.outerHTML)") == []
+
+
 def test_a_planted_request_is_found(browser, folder, tmp_path):
     harmed = tmp_path / folder.name
     shutil.copytree(folder, harmed)

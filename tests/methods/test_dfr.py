@@ -29,7 +29,7 @@ from tailwise.methods.dfr import (
     unit_halves,
     zero_fraction,
 )
-from tailwise.methods.linear_head import threshold_shift
+from tailwise.methods.linear_head import threshold_shift, threshold_today
 from tailwise.metrics import group_accuracies
 
 TIGHT = 1e-8
@@ -350,6 +350,16 @@ def test_a_good_threshold_stays_and_words_are_classes():
     )  # a score of zero is not above
     assert threshold_shift([-4, -3, -2, -1], y, y) == -2.5
     assert threshold_shift([3, 4, 1, 2], y, ["one"] * 4) in (0.0, 5.0)
+
+
+def test_a_threshold_moves_as_little_as_it_can_from_the_one_in_use():
+    y = np.array([0, 0, 1, 1])
+    assert threshold_shift([0.1, 0.4, 0.6, 0.9], y, y, today=0.55) == 0.55
+    scores, groups = [0.1, 0.3, 0.2, 0.9], ["one"] * 4  # 0.15 and 0.6 err once each
+    assert threshold_shift(scores, y, groups, today=0.95) == 0.6
+    assert threshold_shift(scores, y, groups, today=-0.5) == pytest.approx(0.15)
+    assert threshold_today([0.0, 1.0]) == 0.5
+    assert threshold_today([0.0, 1.1]) == threshold_today([-0.1, 1.0]) == 0.0
 
 
 @pytest.mark.parametrize(

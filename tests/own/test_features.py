@@ -145,7 +145,8 @@ def test_a_fault_in_a_csv_is_one_sentence(tmp_path, values, ask, sentence):
         ("a.xlsx", "", "none of .npz, .npy, .pt, .csv"),
         ("a.npz", "not a zip", "a.npz is not an .npz file"),
         ("a.csv", "", "a.csv is empty: export it again"),
-        ("a.csv", "a;b;label\n1,5;2;x\n", "separate with commas"),
+        ("a.csv", "a;b;label\n1,5;2;x\n", "'1,5' in line 2 .* decimal comma"),
+        ("a.csv", "a\tb\tlabel\n1\t2\tx\n", "separate with commas"),
         ("a.csv", "name,label\nfoo,x\nbar,y\n", "no column of numbers"),
     ],
 )
@@ -154,6 +155,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, sentence):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=sentence):
         features.load(tmp_path / name)
+
+
+def test_semicolons_are_as_good_as_commas(tmp_path):
+    table = pd.DataFrame({"a": [0.1, 0.5, 0.2, 0.9], "label": ["u,1", "u,1", "v", "v"]})
+    for name, mark in (("c.csv", ","), ("s.csv", ";")):
+        table.to_csv(tmp_path / name, index=False, sep=mark)
+    commas, semicolons = (features.load(tmp_path / f"{name}.csv") for name in "cs")
+    assert semicolons.classes.tolist() == ["u,1", "v"] == commas.classes.tolist()
+    np.testing.assert_array_equal(semicolons.X, commas.X)
 
 
 def test_a_missing_file_is_named_with_its_folder(tmp_path):

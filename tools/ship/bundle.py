@@ -22,6 +22,10 @@ from tools.book.stage import is_built, runnable
 TIME = (2020, 1, 1, 0, 0, 0)  # of every entry; any fixed one would do
 FOLDERS = ("chapters", "solutions", "exercises")
 SLIDES = "_static/slides.html"
+HIDE = (
+    b"<style>.dropdown-launch-buttons, .dropdown-source-buttons, .page-tools > a, "
+    b'.online, tr:has(a[href*="/releases"]) { display: none !important; }</style>'
+)
 
 
 def _files(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
@@ -66,6 +70,11 @@ def start_page(version: str, wheel: str, notebooks: list[str]) -> str:
     )
 
 
+def offline(page: bytes) -> bytes:
+    """Hide what leads out of a room without a network: buttons, downloads, Colab."""
+    return page.replace(b"</head>", HIDE + b"</head>", 1)
+
+
 def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     """What the archive holds, by path in its one folder.
 
@@ -79,7 +88,8 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     site, stage = book.build / "html", book.build / "stage" / "book"
     if not is_built(book):
         raise ValueError(f"not here, or older than its sources: {site} (make html)")
-    held = {f"site/{name}": path for name, path in _files(site)}
+    # The page for unknown addresses links from the root of a host.
+    held = {f"site/{name}": path for name, path in _files(site) if name != "404.html"}
     pages = dict(_files(stage, (".ipynb", ".md")))
     pages |= dict(_files(runnable(book) / "book", (".ipynb",)))
     held |= {f"notebooks/{name}": path for name, path in pages.items()}
@@ -91,6 +101,9 @@ def contents(book: Book, wheel: Path) -> dict[str, bytes]:
     held[f"wheels/{wheel.name}"] = wheel
     held |= {name: book.root / name for name in ("constraints.txt", "LICENSE")}
     read = {name: path.read_bytes() for name, path in held.items()}
+    for name in read:
+        if name.startswith("site/") and name.endswith(".html"):
+            read[name] = offline(read[name])
     workshop = "notebooks/workshop/index.md"
     read[workshop] = read[workshop].replace(SLIDES.encode(), b"slides.html")
     version = project(book.root)["version"]

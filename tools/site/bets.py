@@ -6,13 +6,18 @@ fill in and a fold to open, on the screen as on paper; `predict.js` makes it a s
 with a score, which stays in the reader's browser.
 """
 
+import html
+import math
 import re
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import counted, verdict_row
+from tailwise.ledger.board import counted, power, verdict_row
+from tailwise.ledger.claims import Claim, Measurement
+from tailwise.metrics import chance_to_stay, decide
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES
 
+TALLY = ("0 to 20", "25 to 40", "45 to 55", "60 to 75", "80 to 100 %")
 MARK = re.compile(r"<!-- predict: (ch\d+\.\w+) -->")
 
 
@@ -35,23 +40,68 @@ def item(id: str, up: str = "") -> str:
     if id not in chapter.claims:
         raise ValueError(f"predict names {id!r}, which is not claimed")
     claim, kept = chapter.claims[id], claims.recorded(chapter.key, "laptop")
-    cell = verdict_row(claim, kept)
-    metric, _, needs = claim.needs.rpartition(": needs ")
+    measured = kept.measurements.get(id, ()) if kept else ()
     return render(
         "predict.html",
         *TEMPLATES,
         claim=claim,
-        cell=cell,
+        cell=verdict_row(claim, kept),
         counted=counted,
-        metric=metric,
-        needs=needs,
+        rule=rule(claim, measured),
+        opens=[said for m in measured if (said := why_open(claim, m))],
         up=up,
     )
+
+
+def rule(claim: Claim, measured: tuple[Measurement, ...] = ()) -> str:
+    """All that `claims.mark` asks of a number before it says "yes", in a sentence."""
+    metric, _, needs = claim.needs.rpartition(": needs ")
+    said = f"Reproduced if {metric} is {needs}"
+    if not claim.exact:
+        said += (
+            f", over at least {max(2, claim.seeds)} repetitions; if all of its 95 % "
+            f"interval is, too; and if a run of the same size would say so again "
+            f"{10 * claims.CHANCE:g} times in ten"
+        )
+        if fresh := max((len(claims.again(claim, m)) for m in measured), default=0):
+            asked = math.ceil(fresh * claims.CHANCE)
+            of = f"all {fresh}" if asked == fresh else f"{asked} of {fresh}"
+            said += f", which {of} runs with fresh seeds confirm"
+    if claim.parts:
+        said += f". All of this for {', '.join(claim.parts)}"
+    return f"{said}."
+
+
+def why_open(claim: Claim, measured: Measurement) -> str:
+    """Which condition leaves a part open, and what would decide it; else empty."""
+    if claims.mark(claim, measured) != "open":
+        return ""
+    alone = claims.mark_alone(claim, measured)
+    if alone != "open":
+        runs = claims.again(claim, measured)
+        why = f"{runs.count(alone)} of {len(runs)} runs with fresh seeds say the same"
+    elif measured.n < max(2, claim.seeds):
+        why = f"{measured.n} of at least {max(2, claim.seeds)} repetitions"
+    elif decide(measured.value, measured.half, claim.bound, claim.kind) == "open":
+        why = "the limit lies in the interval"
+    else:
+        far = claims.distance(claim, measured)
+        chance = chance_to_stay(far, measured.stderr, measured.n)
+        why = f"a run of the same size would say the same in {chance:.0%} of cases"
+    part = f"{measured.part}: " if measured.part else ""
+    needed = power(claim, measured).replace("would decide", "repetitions would decide")
+    return f"{part}{why}; {needed}"
 
 
 def fill_bets(text: str, up: str = "") -> str:
     """Put a bet in the place of each mark."""
     return MARK.sub(lambda mark: item(mark[1], up), text)
+
+
+def offered(chapter: claims.Chapter) -> list[Claim]:
+    """The claims of a chapter that its readers bet on."""
+    kept = claims.recorded(chapter.key, "laptop")
+    return [c for c in chapter.carrying if verdict_row(c, kept)["measured"]]
 
 
 def page() -> str:
@@ -60,11 +110,22 @@ def page() -> str:
     for chapter in map(claims.load, claims.chapters()):
         number = chapter.key.removeprefix("ch")
         question = " ".join(chapter.question.split())
-        bets = "\n\n".join(
-            item(claim.id)
-            for claim in chapter.carrying
-            if verdict_row(claim, claims.recorded(chapter.key, "laptop"))["measured"]
-        )
+        bets = "\n\n".join(item(claim.id) for claim in offered(chapter))
         link = f"[Read the chapter]({chapter.page}.ipynb)"
-        parts.append(f"## {number} · {chapter.title}\n\n*{question}* {link}\n\n{bets}")
+        parts.append(
+            f"## {number} · {chapter.title}\n\n*{question}* {link}\n\n"
+            f"<div class='predict-chapter' data-chapter='{number}'>\n\n{bets}\n\n</div>"
+        )
     return "\n\n".join(parts)
+
+
+def tally() -> str:
+    """A table in which a teacher counts the bets of a room by hand."""
+    lines = ["| claim | " + " | ".join(TALLY) + " |", "|---|" + "---|" * len(TALLY)]
+    for chapter in map(claims.load, claims.chapters()):
+        number = chapter.key.removeprefix("ch")
+        lines += [
+            f"| {number} · {html.escape(claim.says)} |" + " |" * len(TALLY)
+            for claim in offered(chapter)
+        ]
+    return "\n".join(lines)

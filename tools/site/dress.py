@@ -22,6 +22,7 @@ from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site import bets, flip, handouts, point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
+from tools.site.example import pilot_example
 from tools.site.machines import write_indexes
 from tools.site.opening import arrange, reading_minutes
 from tools.site.origins import PAGES, add_origins, add_page_origins
@@ -41,7 +42,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
     handouts.lay_out(stage, found)
     path = stage / "book" / "predict.md"
-    predictions = {"predictions": bets.page()}
+    predictions = {"predictions": bets.page(), "tally": bets.tally()}
     write(path, fill(path.read_text("utf-8"), predictions))
     path = stage / "book" / "flip.md"
     write(path, fill(path.read_text("utf-8"), {"switches": flip.page()}))
@@ -73,6 +74,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     glossary = stage / "book" / "glossary.md"
     write(glossary, link_chapters(glossary.read_text(encoding="utf-8"), found))
     static = stage / "book" / "_static"
+    write(static / "pilot_example.csv", pilot_example())
     write(static / "claims.json", json.dumps(export.document(), allow_nan=False))
     write(static / "claims.schema.json", json.dumps(export.schema(), indent=1))
     path = stage / "book" / "scoreboard.ipynb"

@@ -3,9 +3,10 @@
 `make sync` writes them to book/exercises, where Colab finds them.
 
 A notebook keeps the set-up of the solutions and has for each exercise the task as the
-chapter states it, an empty cell, and the checks: the cell of the solution with the tag
-``exercise-check``. Its comments say which names the checks read, so that they are a
-contract and not a guess, and which functions may help; the empty cell repeats them.
+chapter states it, and an empty cell before each cell of checks: those of the solution
+with the tag ``exercise-check``. Their comments say which names the checks read and what
+each holds, so that they are a contract and not a guess, and which functions may help;
+the empty cell repeats them.
 """
 
 import re
@@ -14,8 +15,9 @@ from tools.book.layout import Book, dumps
 
 HEADING = re.compile(r"## (\d+) · ")
 TASKS = re.compile(r"^### Exercises\n(.*?)(?=^\[Solutions\]|\Z)", re.M | re.S)
+QUIZ = re.compile(r"^### Quiz\n(.*?)(?=^<details>|\Z)", re.M | re.S)
 TASK = re.compile(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", re.M | re.S)
-NOTE = re.compile(r"^# (?:May help|Checks read): .+\n", re.M)
+NOTE = re.compile(r"^# (?:(?:May help|Checks read):|-) .+\n", re.M)
 STUB = "# Your code here.\n"
 CHECK = "exercise-check"
 TITLE = """\
@@ -29,10 +31,10 @@ A cell with checks fails until the cell above it has your code.
 Its names are one way to hold the results; change them as you like."""
 
 
-def tasks(chapter) -> dict[int, str]:
-    """The numbered list under "Exercises" at the end of a chapter's notebook."""
+def tasks(chapter, under: re.Pattern = TASKS) -> dict[int, str]:
+    """The numbered list under "Exercises", or "Quiz", at the end of a chapter."""
     prose = "\n\n".join(c.source for c in chapter.cells if c.cell_type == "markdown")
-    if not (found := TASKS.search(prose)):
+    if not (found := under.search(prose)):
         return {}
     return {int(number): " ".join(t.split()) for number, t in TASK.findall(found[1])}
 
@@ -53,20 +55,21 @@ def is_check(cell) -> bool:
 
 
 def exercise(cells: list, task: str) -> list:
-    """Task, empty cell and checks of one exercise, from the cells of its solution."""
+    """Task of one exercise, and for each cell of checks an empty cell before it."""
     from nbformat.v4 import new_code_cell, new_markdown_cell
 
     title = cells[0].source.partition("\n")[0]
-    checks = "\n".join(cell.source for cell in cells if is_check(cell))
-    stub = STUB + "".join(NOTE.findall(checks))
+    made = [new_markdown_cell(f"{title}\n\n{task}")]
     # A check fails until there is code above it, and must not stop "Run all".
     may_fail = {"tags": ["raises-exception"]}
-    checks = "# What must hold:\n" + NOTE.sub("", checks)
-    return [
-        new_markdown_cell(f"{title}\n\n{task}"),
-        new_code_cell(stub.rstrip()),
-        new_code_cell(checks, metadata=may_fail),
-    ]
+    for checks in (cell.source for cell in cells if is_check(cell)):
+        stub = STUB + "".join(NOTE.findall(checks))
+        checks = "# What must hold:\n" + NOTE.sub("", checks)
+        made += [
+            new_code_cell(stub.rstrip()),
+            new_code_cell(checks, metadata=dict(may_fail)),
+        ]
+    return made
 
 
 def make(chapter, solutions, name: str):

@@ -60,7 +60,8 @@ def handout(card: Card, alt: str, parts: dict[str, str]) -> str:
 
 **{card.finding}** {parts["In one paragraph"]}
 
-*The paper’s claims, measured again on a laptop: {card.tally}.*
+*The finding above is what the means of our runs show; a verdict says what is decided.
+The paper’s claims, measured again on a laptop: {card.tally}.*
 
 ### Ask
 

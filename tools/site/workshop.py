@@ -1,14 +1,18 @@
-"""Fill what the workshop's first page leaves open: machine minutes, downloads, slides.
+"""Fill what the workshop's pages leave open: minutes, downloads, slides, questions.
 
-The page has lines <!-- computed: NAME -->. They are filled when the site is laid out,
-from the records and the solutions that there are, so the page is never stale.
+The first page has lines <!-- computed: NAME -->. They are filled when the site is laid
+out, from the records and the solutions that there are, so the page is never stale.
 """
 
+import re
 from pathlib import Path
+
+import jupytext
 
 from tools.book.layout import Book, fill, write
 from tools.site import exercises, slides
 
+ROW = re.compile(r"^\| (\d) \|", re.M)
 SLIDES = (
     'The <a href="../../_static/slides.html">slides</a> are one file that needs no '
     "network; the arrow keys lead through them."
@@ -58,3 +62,25 @@ def lay_out(book: Book, stage: Path) -> None:
         "slides": SLIDES,
     }
     write(page, fill(page.read_text("utf-8"), blocks))
+    for notes in page.parent.glob("teacher_*.md"):
+        number = notes.stem.removeprefix("teacher_")
+        (chapter,) = book.source.glob(f"chapters/{number}_*.py")
+        asked = exercises.tasks(jupytext.read(chapter), exercises.QUIZ)
+        write(notes, with_questions(notes.read_text("utf-8"), asked))
+
+
+def with_questions(notes: str, asked: dict[int, str]) -> str:
+    """Put the quiz's questions beside their numbers in the table of answers.
+
+    Raises
+    ------
+    ValueError
+        If the table does not answer the questions that are asked.
+    """
+    before, heading, rest = notes.partition("## Quiz and discussion\n")
+    table, gap, after = rest.partition("\n\nDiscussion")
+    answered = [int(number) for number in ROW.findall(table)]
+    if answered != sorted(asked):
+        raise ValueError(f"the quiz asks {sorted(asked)}, the notes answer {answered}")
+    table = ROW.sub(lambda row: f"| {row[1]}. {asked[int(row[1])]} |", table)
+    return before + heading + table + gap + after

@@ -88,11 +88,28 @@ def checked_groups(groups, y, expected) -> np.ndarray:
     return groups
 
 
-def threshold_shift(scores: ArrayLike, y: ArrayLike, groups: ArrayLike) -> float:
+def threshold_today(scores: ArrayLike) -> float:
+    """The threshold that a model most likely has: 0.5 of probabilities, else 0.
+
+    Scores [n] that all lie in [0, 1] are taken for probabilities.
+
+    Examples
+    --------
+    >>> threshold_today([0.0, 0.3, 1.0]), threshold_today([-0.1, 0.3, 1.0])
+    (0.5, 0.0)
+    """
+    scores = np.asarray(scores)
+    return 0.5 if ((scores >= 0) & (scores <= 1)).all() else 0.0
+
+
+def threshold_shift(
+    scores: ArrayLike, y: ArrayLike, groups: ArrayLike, *, today: float = 0.0
+) -> float:
     """The threshold with the best worst-group accuracy on held-out `scores` [n].
 
     Above it the second of the two classes in `y` [n] is predicted. Groups that do not
-    occur do not count. Of equally good thresholds it is the one nearest to zero.
+    occur do not count. Of equally good thresholds it is the one nearest to `today`,
+    the threshold in use.
 
     Examples
     --------
@@ -108,7 +125,7 @@ def threshold_shift(scores: ArrayLike, y: ArrayLike, groups: ArrayLike) -> float
     classes, target = two_classes(y)
     levels = np.unique(scores)
     middle = (levels[1:] + levels[:-1]) / 2
-    cuts = np.concatenate([[0.0, levels[0] - 1, levels[-1] + 1], middle])
+    cuts = np.concatenate([[today, levels[0] - 1, levels[-1] + 1], middle])
     worst = np.ones(len(cuts))
     for g in np.unique(groups):
         down, up = (np.sort(scores[(groups == g) & (target == c)]) for c in (0, 1))
@@ -116,4 +133,4 @@ def threshold_shift(scores: ArrayLike, y: ArrayLike, groups: ArrayLike) -> float
         right += len(up) - np.searchsorted(up, cuts, "right")
         worst = np.minimum(worst, right / (len(up) + len(down)))
     best = cuts[worst == worst.max()]
-    return float(best[np.abs(best).argmin()])
+    return float(best[np.abs(best - today).argmin()])

@@ -13,15 +13,22 @@ from tailwise.own.raw import NAMES, ROLES, Raw, Wanted, some
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "NULL", "null", "None")
 # Numbers of a file that are whole; with zeros in front, or very long, they are names.
 WHOLE, DIGITS = r"[+-]?(0|[1-9]\d{0,17})(\.0*)?", r"[+-]?\d+"
+DECIMAL_COMMA = r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*"
 IN_FILE = "line {1} of the file"
 
 
 def read_text(path: Path, wanted: Wanted) -> Raw:
-    """A ``.csv`` or ``.tsv``, compressed or not; errors as in `own.load`."""
+    """A ``.csv`` or ``.tsv``, compressed or not; errors as in `own.load`.
+
+    A ``.csv`` may have semicolons in place of commas, not decimal commas.
+    """
     sep = "\t" if ".tsv" in path.suffixes or ".tab" in path.suffixes else ","
     options = dict(sep=sep, encoding="utf-8-sig", low_memory=False)
     try:
         header = list(pd.read_csv(path, nrows=0, **options).columns)
+        if sep == "," and len(header) == 1 and ";" in header[0]:
+            options["sep"] = sep = ";"
+            header = list(pd.read_csv(path, nrows=0, **options).columns)
         if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
             raise ValueError(
                 f"{path.name} has one column, {header[0][:40]!r}: separate with commas "
@@ -45,14 +52,28 @@ def read_text(path: Path, wanted: Wanted) -> Raw:
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path.name} is empty: export it again") from None
     except (UnicodeDecodeError, pd.errors.ParserError, EOFError, OSError):
-        what = "tabs" if sep == "\t" else "commas"
+        what = {"\t": "tabs", ";": "semicolons"}.get(sep, "commas")
         raise ValueError(
             f"{path.name} is not a table in UTF-8 with {what}: export it again"
         ) from None
+    if sep == ";":
+        _refuse_decimal_commas(table.drop(columns=text))
     table.columns = names
     for column in {name for found in roles.values() for name in found}:
         table[column] = _names(table[column])
     return from_table(table, wanted, place=IN_FILE)
+
+
+def _refuse_decimal_commas(table: pd.DataFrame) -> None:
+    for name, column in table.select_dtypes(exclude="number").items():
+        hits = column.astype(str).str.fullmatch(DECIMAL_COMMA).to_numpy()
+        if hits.any():
+            row = int(hits.argmax())
+            raise ValueError(
+                f"{column.iloc[row]!r} in {IN_FILE.format(row, row + 2)}, column "
+                f"{str(name).strip()!r}, has a decimal comma: write decimals with "
+                "points"
+            )
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Raw:
