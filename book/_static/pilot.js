@@ -310,7 +310,7 @@
     const area = make("textarea", "", { rows: 6, spellcheck: false });
     area.setAttribute("aria-label", "The file, as text");
     area.placeholder =
-      "label,score,group\n0,0.12,site A\n1,0.71,site A\n0,0.40,site B\n1,0.35,site B";
+      "label,score,group\n0,0.12,site A\n1,0.71,site A\n0,0.40,site A\n1,0.35,site A";
     const file = make("input", "", { type: "file", accept: ".csv,text/csv" });
     const pick = make("label", "A file: ");
     pick.append(file);

@@ -349,7 +349,7 @@ ledger.enter(entries.trained_limits(starts))
 #
 # ### Try it: the explorer
 #
-# Choose a loss and a $\gamma$, guess how the classifiers will stand, then raise the imbalance.
+# Choose a loss and $\gamma$, guess the shape, then raise the imbalance.
 
 # %% tags=["hide-input"]
 explorer()

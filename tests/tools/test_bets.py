@@ -76,7 +76,7 @@ def test_an_open_part_says_which_condition_failed(claim, measured, why):
 def test_a_card_states_all_of_the_rule():
     said = bets.rule(fresh(0.05, 0.05), (GOOD,))
     for part in (
-        "gain is ≥ 0.01, over at least 5 repetitions",
+        "gain is ≥ 0.01 over at least 5 repetitions",
         "95 % interval",
         "9 times in ten",
         "all 2 runs with fresh seeds",

@@ -59,14 +59,14 @@ def rule(claim: Claim, measured: tuple[Measurement, ...] = ()) -> str:
     said = f"Reproduced if {metric} is {needs}"
     if not claim.exact:
         said += (
-            f", over at least {max(2, claim.seeds)} repetitions; if all of its 95 % "
-            f"interval is, too; and if a run of the same size would say so again "
+            f" over at least {max(2, claim.seeds)} repetitions, and so is all of its "
+            "95 % interval; if a run of the same size would say so again "
             f"{10 * claims.CHANCE:g} times in ten"
         )
         if fresh := max((len(claims.again(claim, m)) for m in measured), default=0):
             asked = math.ceil(fresh * claims.CHANCE)
             of = f"all {fresh}" if asked == fresh else f"{asked} of {fresh}"
-            said += f", which {of} runs with fresh seeds confirm"
+            said += f"; and if {of} runs with fresh seeds say so, too"
     if claim.parts:
         said += f". All of this for {', '.join(claim.parts)}"
     return f"{said}."
