@@ -646,8 +646,8 @@ ledger.enter(reports.lenet_contests(rows), table)
 
 # %% [markdown]
 # ERM fits it almost entirely, with the largest test loss.
-# COCE and COCE-A cut that by a third to a half, about as in the saved notebooks, and show no accuracy gain.
-# SharpDRO loses average accuracy, with half steps not visibly; three seeds leave the worst severity open.
+# COCE and COCE-A cut that by two fifths to a half, about as in the saved notebooks, and lose some accuracy.
+# SharpDRO loses much, on average and at the worst severity; with half steps far less.
 # SAM has COCE-A's loss at a much smaller curvature.
 #
 # <details><summary>The whole chapter at full size</summary>

@@ -3,7 +3,7 @@
 python -m tools.studies.study_lenet [SEEDS]
 
 Writes book/results/softad/lenet.json: a row a seed and a method with every number of
-`tailwise.softad.study.NAMES`. About one minute of CPU time for each of the seeds, 3 by
+`tailwise.softad.study.NAMES`. About one minute of CPU time for each of the seeds, 10 by
 default; networks are cached, so a run that was stopped goes on.
 """
 
@@ -20,12 +20,12 @@ from tailwise.softad import lenet, study
 from tools.book.layout import ROOT
 
 RESULT = ROOT / "book" / "results" / "softad" / "lenet.json"
-SIZE = study.Size(n_seeds=3, n_train=1000, n_val=500, n_test=1000, epochs=60, full=True)
+SIZE = study.Size(n_seeds=10, n_train=1000, n_val=500, n_test=1000, epochs=60, full=True)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    stopwatch, n_seeds = provenance.Stopwatch(), int((sys.argv[1:] or [3])[0])
+    stopwatch, n_seeds = provenance.Stopwatch(), int((sys.argv[1:] or [10])[0])
     size = replace(SIZE, n_seeds=n_seeds)
     result = lenet.run(
         "rare",
