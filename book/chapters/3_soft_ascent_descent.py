@@ -58,6 +58,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
 from torch.nn import functional as F
 
@@ -524,11 +525,13 @@ for label, e in costs.items():
 # Does it *help*?
 # First under the rare law, then trained on *clean* images and tested at all severities:
 
-# %% tags=["claim:ch3.composes_cvar", "claim:ch3.composes_dro", "claim:ch3.aggregate", "claim:ch3.tail_not_needed"]
-ledger.enter(*study.measured(rare, contests.COMPOSED))
-
-# %% tags=["claim:ch3.clean_coce", "claim:ch3.clean_coce_a"]
-ledger.enter(*study.measured(clean, contests.CLEAN))
+# %% tags=["claim:ch3.composes_cvar", "claim:ch3.composes_dro", "claim:ch3.aggregate", "claim:ch3.tail_not_needed", "claim:ch3.clean_coce", "claim:ch3.clean_coce_a"]
+trained = {
+    "rare law": study.measured(rare, contests.COMPOSED),
+    "clean": study.measured(clean, contests.CLEAN),
+}
+tables = {law: ledger.enter(*of) for law, of in trained.items()}
+pd.concat(tables).fillna("")
 
 # %% [markdown]
 # Pointwise compositions lose accuracy at the worst severity.
