@@ -58,3 +58,7 @@ def burnt(seconds: float) -> None:
     start = time.process_time()
     while time.process_time() - start < seconds:
         pass
+
+
+def nothing(*_) -> None:
+    """What starts a process, where there is nothing to start."""

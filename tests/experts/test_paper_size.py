@@ -1,6 +1,5 @@
 """Chapter 4 at paper size, on small random networks: whole, stopped, and recorded."""
 
-import functools
 import json
 import sys
 from collections import Counter
@@ -8,25 +7,26 @@ from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
+import tiny_longtails
 import torch
 from tiny_clip import ClipImageEncoder, torchvision_vit
 from tiny_vit import expert_of, images_and_labels, rng, tiny
 from torch import nn
 
 from tailwise import profiles
+from tailwise.data import longtails
 from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
-from tailwise.experts import large, paper_size
+from tailwise.experts import large, longtail
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.large import Start
 from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
 from tailwise.ledger import claims
-from tools.studies import run_paper
+from tools.paper import chapter4
 
 COUNTS = (110, 24, 6, 4)
-PLAN = paper_size.Plan(
-    epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2
-)
+PLAN = longtail.Plan(epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2)
+KINDS = ["visual, phase 2", "language, phase 2"]
 PLAIN = ((0.5,) * 3, (0.25,) * 3)
 
 
@@ -66,7 +66,7 @@ def starts():
 
 
 def run(folder, plan=PLAN, tell=None):
-    return paper_size.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
+    return longtail.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +106,9 @@ def test_a_finished_run_is_read(whole):
 
 def test_rows(whole):
     rows = {row["method"]: row for row in whole[0]}
-    kinds = [f"{k}, {s}" for k in starts() for s in paper_size.STAGES]
+    kinds = [f"{k}, {s}" for k in starts() for s in longtail.STAGES]
     assert set(kinds) < set(rows)
-    assert {paper_size.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
+    assert {longtail.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
     parts = torch.tensor(
         [[row[k] for k in ("many", "medium", "few")] for row in rows.values()]
     )
@@ -120,13 +120,13 @@ def test_rows(whole):
 
 def test_gains():
     accuracy = {"visual, phase 2": (0.5, 0.7), "language, phase 2": (0.6, 0.5)}
-    accuracy |= {paper_size.MIXTURE: (0.75, 0.75)}
+    accuracy |= {longtail.MIXTURE: (0.75, 0.75)}
     rows = [
         {"seed": seed, "method": name, "all": values[seed]}
         for name, values in accuracy.items()
         for seed in (1, 0)
     ]
-    gains = paper_size.mixture_gains(rows, ["visual", "language"])
+    gains = longtail.mixture_gains(rows, [*KINDS, "not trained"])
     assert gains == pytest.approx([0.15, 0.05])
 
 
@@ -136,7 +136,7 @@ def test_nothing_in_a_backbone_changes(tmp_path):
         kind: {n: x.clone() for n, x in start.backbone.module.state_dict().items()}
         for kind, start in given.items()
     }
-    paper_size.run(given, task(), 0, plan=PLAN, folder=tmp_path)
+    longtail.run(given, task(), 0, plan=PLAN, folder=tmp_path)
     for kind, start in given.items():
         for name, x in start.backbone.module.state_dict().items():
             assert torch.equal(x, before[kind][name]), name
@@ -147,7 +147,7 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
     with torch.device("meta"):
         module = import_torchvision().models.vit_b_16()
     module.heads = nn.Identity()
-    backbone, plan = as_backbone(module), paper_size.Plan()
+    backbone, plan = as_backbone(module), longtail.Plan()
     made = dict(generator=rng(), like=torch.zeros(1))
     d, depth = backbone.width, len(backbone.blocks)
     parts = [
@@ -160,13 +160,64 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
     assert 0.01 < share < 0.015  # as claim ch4.parameters bounds it
 
 
+def test_what_decides_the_claims(whole, tmp_path):
+    rows = longtail.run(
+        starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=longtail.PARTS
+    )
+    found = {row["method"]: row for row in rows}
+    for row in whole[0]:  # the same experts
+        assert found[row["method"]] == row
+    names = [longtail.PROBE, longtail.TUNED, *longtail.ABLATIONS]
+    made = {f"{kind}, {name}" for kind in starts() for name in names}
+    made |= {"mean of two probes", longtail.TWINS, f"{longtail.TWIN}, phase 2"}
+    assert made == found.keys() - {row["method"] for row in whole[0]}
+    assert (
+        longtail.run(
+            starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=longtail.PARTS
+        )
+        == rows
+    )
+
+
+def work(folder, kind="visual"):
+    return longtail.Work(kind, starts()[kind], task(), 0, PLAN, folder)
+
+
+def test_a_probe_and_fine_tuning_are_those_of_the_chapter(tmp_path):
+    mine = work(tmp_path)
+    head = longtail.Expert(mine.start.backbone, mine.fresh().head)
+    options = mine.options(longtail.PROBE) | {"checkpoint": None}
+    longtail.phases.linear_probe(head, mine.task.images, mine.task.labels, **options)
+    probe = mine.probe()[longtail.PROBE]
+    torch.testing.assert_close(probe, longtail.scores(head, mine.task.test_images))
+    mine = work(tmp_path)
+    head = longtail.Expert(mine.start.backbone, mine.fresh().head)
+    rates = dict(lr=PLAN.tuned_lr, head_lr=PLAN.lr)
+    options = mine.options(longtail.TUNED, **rates)
+    del options["checkpoint"]
+    images, labels = mine.task.images, mine.task.labels
+    other, _ = longtail.phases.full_fine_tuning(head, images, labels, **options)
+    tuned = mine.tuned()[longtail.TUNED]
+    torch.testing.assert_close(tuned, longtail.scores(other, mine.task.test_images))
+
+
+def test_features_of_a_backbone_are_those_of_an_expert_with_nothing_else():
+    for start in starts().values():
+        head = longtail.make_expert(
+            start.backbone, 4, generator=rng(), tokens=0, adapter=0
+        )
+        images = task().test_images
+        found = longtail.plain(start.backbone, images)
+        torch.testing.assert_close(found, head.features(images))
+
+
 # Images
 
 
 def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     n, pad = 400, 2
     images = torch.rand(1, 3, 8, 6).expand(n, -1, -1, -1)
-    found = paper_size.crop_and_flip(images, rng(), pad)
+    found = longtail.crop_and_flip(images, rng(), pad)
     padded = nn.functional.pad(images[:1], (pad,) * 4, mode="reflect")[0]
     windows = padded.unfold(1, 8, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4)
     both = torch.stack([windows, windows.flip(-1)]).flatten(1, 2)  # [2, 25, c, h, w]
@@ -175,7 +226,7 @@ def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     assert same.any(0).all()
     # 5 standard errors of a share of n
     assert (same.any(2).double().mean(0) - 0.5).abs().max() < 2.5 / n**0.5
-    assert torch.equal(paper_size.crop_and_flip(images, rng(), pad), found)
+    assert torch.equal(longtail.crop_and_flip(images, rng(), pad), found)
 
 
 def test_resizing_is_part_of_the_layout():
@@ -206,7 +257,7 @@ def test_half_width_products_change_little_and_keep_types(kind):
     for half in (None, torch.bfloat16):
         backbone = as_backbone(module, half=half)
         given = dict(generator=rng(), tokens=2, adapter=2)
-        expert = paper_size.make_expert(backbone, 4, **given)
+        expert = longtail.make_expert(backbone, 4, **given)
         features = expert.features(images)
         # Not the square: after the last norm it is nearly constant, its slope noise.
         (features * torch.randn(features.shape, generator=rng(1))).sum().backward()
@@ -225,8 +276,8 @@ def test_phases_learn_with_half_width_products():
     images, labels = images_and_labels()
     expert = expert_of(tiny().float())
     expert.backbone = replace(expert.backbone, half=torch.bfloat16)
-    settings = paper_size.Settings(steps=40, batch=32, lr=2e-2)
-    history = paper_size.phases.phase_one(
+    settings = longtail.Settings(steps=40, batch=32, lr=2e-2)
+    history = longtail.phases.phase_one(
         expert, images.float(), labels, generator=rng(), settings=settings
     )
     first, last = (sum(part) for part in (history.losses[:5], history.losses[-5:]))
@@ -268,6 +319,7 @@ def test_supervised_weights_are_tensors_without_a_classifier(monkeypatch):
     models, asked = import_torchvision().models, {}
     with seeded(rng(1)):
         kept = torchvision_vit().state_dict()
+    name = "IMAGENET1K_V1"
 
     class Weights:
         def get_state_dict(self, **given):
@@ -278,7 +330,7 @@ def test_supervised_weights_are_tensors_without_a_classifier(monkeypatch):
     monkeypatch.setattr(
         models, "ViT_B_16_Weights", dict.fromkeys(large.SUPERVISED, Weights())
     )
-    start = large.load_supervised()
+    start = large.load_supervised(name)
     assert asked["weights_only"]
     assert asked["check_hash"]
     found = start.backbone.module.state_dict()
@@ -287,7 +339,7 @@ def test_supervised_weights_are_tensors_without_a_classifier(monkeypatch):
         large.load_supervised("best")
 
 
-@pytest.mark.parametrize("name", large.SUPERVISED)
+@pytest.mark.parametrize("name", large.SUPERVISED[1:])
 def test_torchvision_has_these_weights_for_this_size(name):
     weights = import_torchvision().models.ViT_B_16_Weights[name]
     transform = weights.transforms()
@@ -313,6 +365,7 @@ BOOK = {
     "paper": {"arxiv": "2409.11323"},
     "claims": [
         {"id": "ch4.cifar", "seeds": 3, "profile": "paper", **SHARED},
+        {"id": "ch4.places", "seeds": 3, "profile": "paper", **SHARED},
         {"id": "ch4.other", **SHARED},
     ],
 }
@@ -326,14 +379,24 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "book_dir", lambda: book)
     monkeypatch.setenv("TAILWISE_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("TAILWISE_PROFILE", "paper")
-    monkeypatch.setattr(run_paper, "load_starts", lambda *_: starts())
-    monkeypatch.setattr(run_paper.cifar, "draw", lambda seed, **_: task())
-    monkeypatch.setattr(run_paper.cifar, "load_split", lambda _: task())
+    monkeypatch.setenv("TAILWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(chapter4, "load_starts", lambda *_: starts())
+    monkeypatch.setattr(chapter4.cifar, "draw", lambda seed, **_: task())
+    monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
+    there = replace(chapter4.SETS["cifar100"], prepare=lambda _: None)
+    monkeypatch.setitem(chapter4.SETS, "cifar100", there)
     sizes = {k: asdict(PLAN)[k] for k in ("pool", "blocks", "tokens", "adapter")}
-    monkeypatch.setattr(run_paper, "Plan", functools.partial(paper_size.Plan, **sizes))
+    monkeypatch.setattr(chapter4.Parser, "recipe_of", recipe_with(sizes))
     folder = str(tmp_path / "runs")
-    given = ["--folder", folder, "--epochs", "1", "--batch", "36"]
-    return lambda *more: run_paper.main([*given, *more])
+    given = ["--yes", "--folder", folder, "--epochs", "1", "--batch", "36"]
+    given += ["--parts", "experts"]
+    return lambda *more: chapter4.main([*given, *more])
+
+
+def recipe_with(sizes):
+    whole = chapter4.Parser.recipe_of
+    return lambda self, chosen, **more: whole(self, chosen, **sizes, **more)
 
 
 def test_the_command_writes_the_record(command, tmp_path, capsys):
@@ -347,7 +410,7 @@ def test_the_command_writes_the_record(command, tmp_path, capsys):
     # What the chapter measured with the same code stays.
     assert record.measurements["ch4.other"][0].value == 0.5
     table = json.loads((tmp_path / "results" / "paper" / "cifar100.json").read_text())
-    gains = paper_size.mixture_gains(table["rows"], ["visual", "language"])
+    gains = longtail.mixture_gains(table["rows"], KINDS)
     assert measured.value == pytest.approx(gains.mean())
     assert record.verdicts["ch4.cifar"] in capsys.readouterr().out
     # Another ratio has its own table, and a plan that is not this one.
@@ -358,13 +421,69 @@ def test_the_command_writes_the_record(command, tmp_path, capsys):
     assert "made with lr = 0.001: expected 0.5" in capsys.readouterr().err
 
 
-def test_the_command_wants_its_profile_and_its_data(command, monkeypatch, capsys):
-    def missing(_):
+def test_the_command_wants_its_data(command, monkeypatch, capsys):
+    def missing(*_, **__):
         raise OSError("cifar100.safetensors is missing: `make data`")
 
-    monkeypatch.setattr(run_paper.cifar, "load_split", missing)
+    monkeypatch.setattr(chapter4.cifar, "draw", missing)
     assert command() == 1
     assert "is missing: `make data`" in capsys.readouterr().err
-    monkeypatch.setenv("TAILWISE_PROFILE", "laptop")
-    assert command() == 1
-    assert "TAILWISE_PROFILE=paper" in capsys.readouterr().err
+
+
+class Timm(nn.Module):
+    """The interface of timm's VisionTransformer, as far as it is used."""
+
+    def __init__(self):
+        super().__init__()
+        vit = tiny(width=8)
+        self.embed_dim = 8
+        self.patch_embed = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.Flatten(2))
+        self.cls_token = nn.Parameter(torch.randn(1, 1, 8))
+        self.norm_pre, self.norm, self.blocks = nn.Identity(), vit.norm, vit.blocks
+
+    def _pos_embed(self, x):
+        x = x.transpose(1, 2)
+        return torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1)
+
+    def forward(self, images):
+        x = self.norm_pre(self._pos_embed(self.patch_embed(images)))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, 0]
+
+
+def test_weights_on_imagenet_21k_come_from_timm(monkeypatch):
+    asked = {}
+
+    def create_model(name, **given):
+        asked.update(given, name=name)
+        return Timm().float()
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    start = large.load_supervised(large.IN21K)
+    assert asked == dict(
+        name="vit_base_patch16_224.augreg_in21k", pretrained=True, num_classes=0
+    )
+    backbone = as_backbone(start.backbone.module, large.TIMM)
+    images = torch.rand(2, 3, 32, 32)
+    found, expected = longtail.plain(backbone, images), backbone.module(images)
+    torch.testing.assert_close(found, expected)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="need the package timm: pip install"):
+        large.load_supervised(large.IN21K)
+
+
+@pytest.mark.parametrize("kind", longtails.KINDS)
+def test_photographs_run_from_their_files_to_the_record(
+    command, tmp_path, monkeypatch, capsys, kind
+):
+    data = tmp_path / "data"
+    monkeypatch.setenv("TAILWISE_DATA", str(data))
+    tiny_longtails.write(kind, data, monkeypatch)
+    assert command("--data", kind, "--seeds", "0", "1", "2") == 0
+    told = capsys.readouterr().out
+    for text in ("non-commercial", "not tried here", "published:", "recorded in"):
+        assert text in told
+    table = json.loads((tmp_path / "results" / "paper" / f"{kind}.json").read_text())
+    assert len({row["method"] for row in table["rows"]}) == 10
+    assert {row["seed"] for row in table["rows"]} == {0, 1, 2}

@@ -415,11 +415,13 @@ def test_pairs_at_paper_size_are_those_of_the_cpu(small_cifar, tmp_path):
         torch.testing.assert_close(found, torch.tensor(sweep), atol=0.1, rtol=0)
 
 
-def test_noise_at_paper_size_is_that_of_the_cpu(small_cifar):
+def test_noise_at_paper_size_is_that_of_the_cpu(small_cifar, tmp_path):
     recipe = chapter3.Recipe(n_train=300, epochs=1)
     for method in (chapter3.FAMILIES["COCE"][0], chapter3.FAMILIES["SharpDRO"][0]):
         ours, theirs = (
-            chapter3.train(recipe, method, 0, small_cifar, device)
+            chapter3.train(
+                recipe, method, 0, small_cifar, str(tmp_path / device), device
+            )
             for device in ("cpu", second.NAME)
         )
         assert theirs["norm"] == pytest.approx(ours["norm"], rel=1e-5)

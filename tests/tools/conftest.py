@@ -1,8 +1,11 @@
 """What runs at paper size see in tests: folders of their own, and no network."""
 
 import urllib.request
+from dataclasses import replace
 
 import pytest
+
+from tools.paper import harness, sets
 
 
 @pytest.fixture
@@ -18,3 +21,16 @@ def apart(tmp_path, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Nothing is fetched, and what is trained is what a test gives."""
+
+    def given(rows: list) -> None:
+        monkeypatch.setattr(harness, "spread", lambda *_: rows)
+        for name, one in sets.SETS.items():
+            there = replace(one, prepare=lambda folder: None)
+            monkeypatch.setitem(sets.SETS, name, there)
+
+    return given

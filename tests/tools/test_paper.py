@@ -3,17 +3,22 @@
 import gzip
 import json
 import math
+import os
 import struct
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_chunks
+import tiny_ranks
 import torch
 
 from tailwise.geometry import collapse
 from tailwise.training.checkpoint import Checkpoint
+from tools.book.layout import ROOT
 from tools.paper import __main__ as paper
-from tools.paper import chapter4, chapter5
+from tools.paper import chapter4, chapter5, harness, sets
 from tools.paper.plan import Plan
 
 SIZES = ["--n-major", "24", "--epochs", "6", "--width", "16", "--depth", "2"]
@@ -195,28 +200,61 @@ def test_an_archive_that_was_cut_is_refused(apart, capsys, monkeypatch):
     assert "MNIST is not in" in capsys.readouterr().err
 
 
-def test_chapter_4_prints_its_plan_and_goes_on_with_its_run(monkeypatch, capsys):
-    calls = []
-
-    def fetch(*_, **__):
-        calls.append("data")
-
-    def go_on(rest):
-        calls.append(rest)
-        return 0
-
-    monkeypatch.setattr(chapter4.cifar, "prepare", fetch)
-    monkeypatch.setattr(chapter4.run_paper, "main", go_on)
+def test_chapter_4_prints_its_plan(monkeypatch, capsys):
     monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
     assert paper.main(["4", "--ratio", "50"]) == 0
-    assert calls == []
     told = capsys.readouterr().out
     # Two phases of two backbones, three seeds, ten epochs, and the images of that tail.
     seen = 2 * 2 * 3 * 10 * 12_608
     assert f"{seen / 10 / 3600:.1f} h" in told
     assert "add --yes" in told
-    assert paper.main(["4", "--ratio", "50", "--yes"]) == 0
-    assert calls == ["data", ["--ratio", "50"]]
+
+
+def test_two_processes_give_the_record_of_one(data, apart):
+    few = ["--seeds", "0", "--losses", "wce", "--ratios", "2", "--epochs", "2"]
+    assert run(apart, "--yes", *few) == 0
+    one = rows(apart)
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    given = ["5", *SIZES, *few, "--yes", "--folder", str(apart / "runs")]
+    said = tiny_ranks.started(
+        ["-m", "tools.paper", *given],
+        TAILWISE_RESULTS=str(apart / "both"),
+        TAILWISE_CACHE=str(apart / "another"),
+        **paths,
+    )
+    assert "recorded in" in said[0]
+    assert said[1] == ""
+    both = json.loads((apart / "both" / "paper" / "mnist.json").read_text("utf-8"))
+    for mine, theirs in zip(one, both["rows"], strict=True):
+        for name in ("W", "H", "tracked"):
+            for key, value in mine[name].items():
+                assert theirs[name][key] == pytest.approx(value, rel=1e-3, abs=1e-4)
+
+
+def test_torchrun_is_refused_where_it_does_nothing(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert paper.main(["3"]) == 1
+    assert "start it without torchrun" in capsys.readouterr().err
+
+
+def test_each_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for _ in range(2):
+        harness.take_gpu(str(tmp_path), 2)
+    assert taken == [0, 1]
+    with pytest.raises(RuntimeError, match="2 GPUs are taken"):
+        harness.take_gpu(str(tmp_path), 2)
+
+
+def test_networks_are_spread_over_gpus_and_read_from_what_they_kept(apart, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(harness, "take_gpu", tiny_chunks.nothing)
+    work = [(seed, apart, 0.3) for seed in range(4)]
+    found = harness.spread(tiny_chunks.noted, work, "cuda")
+    assert found == [tiny_chunks.noted(seed, apart) for seed in range(4)]
+    # Once in a process of the pool, and once here above.
+    assert {len((apart / str(s)).read_text()) for s in range(4)} == {2}
 
 
 def test_too_little_room_is_said_before(tmp_path, monkeypatch):
@@ -225,6 +263,13 @@ def test_too_little_room_is_said_before(tmp_path, monkeypatch):
     plan.check([tmp_path / "not" / "there"], "cpu")
     with pytest.raises(ValueError, match=r"the GPU has 4.0 GB free: expected 8.0 GB"):
         plan.check([tmp_path], "cuda")
+
+
+def test_data_that_are_there_need_no_room(apart):
+    for source in sets.SETS.values():
+        assert source.room_gb() == source.disk_gb
+        (apart / "data" / source.ready).mkdir(parents=True)
+        assert source.room_gb() == 0
 
 
 def test_another_chapter_is_told_which_there_are(capsys):

@@ -1,14 +1,17 @@
 """Chapter 2 at paper size, on a small Waterbirds: plan, train, go on, record."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
 import tiny_birds
+import tiny_photos
 import torch
 
 from tailwise.data import waterbirds
 from tailwise.ledger import claims
+from tailwise.training import photos
 from tailwise.training.checkpoint import Checkpoint
 from tools.paper import __main__ as paper
 from tools.paper import chapter2
@@ -73,15 +76,14 @@ def test_from_files_to_record_and_stopped_half_way(birds, capsys, monkeypatch):
     assert rows(birds) == first
 
 
-def test_the_claim_is_the_gain_of_the_worst_group(apart, monkeypatch, capsys):
+def test_the_claim_is_the_gain_of_the_worst_group(apart, trained, monkeypatch, capsys):
     gained = [
         {name: {"worst": 0.7, "groups": [0.7] * 4} for name in chapter2.METHODS}
         for _ in range(5)
     ]
     for row, more in zip(gained, (0.19, 0.2, 0.2, 0.2, 0.21)):
         row["DFR"] = {"worst": 0.7 + more, "groups": [0.9] * 4}
-    monkeypatch.setattr(chapter2, "in_processes", lambda *_, **__: gained)
-    monkeypatch.setattr(chapter2.waterbirds, "prepare", lambda *_, **__: None)
+    trained(gained)
     monkeypatch.setattr(chapter2, "speed", lambda *_, **__: 1e3)
     assert paper.main(["2", "--yes", "--folder", str(apart / "runs")]) == 0
     (found,) = claims.latest("ch2", "paper").measurements["ch2.waterbirds"]
@@ -92,19 +94,21 @@ def test_the_claim_is_the_gain_of_the_worst_group(apart, monkeypatch, capsys):
 
 
 def test_images_follow_from_seed_epoch_and_row(birds, monkeypatch):
-    photos = waterbirds.load_split("train")
-    shown, other = (chapter2.Shown(photos, 32, seed) for seed in (0, 1))
-    one, again = shown[3, 5][0], chapter2.Shown(photos, 32, 0)[3, 5][0]
+    split = waterbirds.load_split("train")
+    shown, other = (photos.Shown(split, 32, seed) for seed in (0, 1))
+    one, again = shown[3, 5], photos.Shown(split, 32, 0)[3, 5]
+    kept = photos.Shown(split, 32, 0, moved=False)
+    assert torch.equal(kept[3, 5], shown[0, 5])
     assert torch.equal(one, again)
-    for changed in (shown[4, 5][0], other[3, 5][0], shown[0, 5][0]):
+    for changed in (shown[4, 5], other[3, 5], shown[0, 5]):
         assert changed.shape == (3, 32, 32)
         assert not torch.equal(one, changed)
     # Processes that read change nothing, nor does the program's own generator.
     here = list(shown.batches(2, 16, "cpu"))
     torch.manual_seed(9)
-    loader = chapter2.DataLoader
+    loader = photos.DataLoader
     monkeypatch.setattr(
-        chapter2,
+        photos,
         "DataLoader",
         lambda data, **options: loader(data, **options | {"num_workers": 2}),
     )
@@ -112,7 +116,7 @@ def test_images_follow_from_seed_epoch_and_row(birds, monkeypatch):
     assert all(torch.equal(a, b) for x, y in zip(here, there) for a, b in zip(x, y))
     assert torch.cat([y for _, y in here]).bincount().tolist() == [24, 16]
     in_order = torch.cat([y for _, y in shown.batches(0, 16, "cpu")])
-    assert torch.equal(in_order, photos.y)
+    assert torch.equal(in_order, split.y)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +133,45 @@ def test_what_is_wrong_is_one_sentence(birds, capsys, monkeypatch, harm, message
     if harm == "disk":
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e6))
     if harm == "other settings":
-        folder = birds / "runs" / "seed 0"
+        folder = birds / "runs" / "waterbirds, seed 0"
         Checkpoint(folder, about={"epochs": 9}).write(1, {"x": torch.ones(1)})
     assert run(birds, "--yes") == 1
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
     assert not (birds / "results").exists()
+
+
+def test_lesions_run_from_the_archive_to_the_record(apart, capsys):
+    tiny_photos.isic_2019(apart / "data")
+    more = ["--data", "isic", "--epochs", "2", "--seeds", "0"]
+    assert run(apart, *more) == 0
+    told = capsys.readouterr().out
+    for text in ("ISIC 2019", "CC BY-NC 4.0", "not tried here", "add --yes"):
+        assert text in told
+    assert run(apart, "--yes", *more) == 0
+    told = capsys.readouterr().out
+    for text in ("85.84", "malignant with patch", "recorded in"):
+        assert text in told
+    record = apart / "results" / "paper" / "isic.json"
+    (row,) = json.loads(record.read_text("utf-8"))["rows"]
+    for method in chapter2.METHODS:
+        *there, absent = row[method]["groups"]
+        assert absent != absent
+        assert row[method]["worst"] == min(there)
+
+
+def test_the_claim_of_lesions_is_that_of_the_malignant(apart, trained, monkeypatch):
+    rows = [
+        {
+            name: {"worst": 0.1, "groups": [0.9, 0.9, right + seed / 100, math.nan]}
+            for name, right in zip(chapter2.METHODS, (0.6, 0.7, 0.8))
+        }
+        for seed in range(5)
+    ]
+    trained(rows)
+    monkeypatch.setattr(chapter2, "speed", lambda *_, **__: 1e3)
+    given = ["2", "--yes", "--data", "isic", "--folder", str(apart / "runs")]
+    assert paper.main(given) == 0
+    (found,) = claims.latest("ch2", "paper").measurements["ch2.isic"]
+    assert (found.value, found.n) == (pytest.approx(0.2), 5)

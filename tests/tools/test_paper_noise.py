@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tailwise.data import corruption
 from tailwise.ledger import claims
-from tailwise.softad import lenet
+from tailwise.training.checkpoint import Checkpoint
 from tools.paper import __main__ as paper
 from tools.paper import chapter3
 
@@ -18,8 +18,10 @@ SIZES = ["--n-train", "300", "--epochs", "2", "--batch", "50", "--seeds", "0", "
 METHODS = ["--methods", "ERM", "COCE", "SharpDRO"]
 
 
-def run(*more: str) -> int:
-    return paper.main(["3", *SIZES, *METHODS, *more])
+@pytest.fixture
+def run(apart):
+    folder = ["--folder", str(apart / "runs")]
+    return lambda *more: paper.main(["3", *SIZES, *METHODS, *folder, *more])
 
 
 def rows(folder) -> list[dict]:
@@ -27,7 +29,7 @@ def rows(folder) -> list[dict]:
     return json.loads(record.read_text("utf-8"))["rows"]
 
 
-def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
+def test_the_plan_comes_first_and_fetches_nothing(run, apart, capsys):
     assert run() == 0
     told = capsys.readouterr().out
     for text in (
@@ -40,7 +42,7 @@ def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
     assert not list(apart.iterdir())
 
 
-def test_from_the_archive_to_the_record_and_stopped(apart, monkeypatch, capsys):
+def test_from_the_archive_to_the_record_and_stopped(run, apart, monkeypatch, capsys):
     tiny_cifar.serve(monkeypatch)
     assert run("--yes") == 0
     told, first = capsys.readouterr().out, rows(apart)
@@ -53,26 +55,30 @@ def test_from_the_archive_to_the_record_and_stopped(apart, monkeypatch, capsys):
     assert len(first) == 26
     assert all(len(row["test"]) == 6 for row in first)
     assert not (apart / "results" / "paper" / "ch3.json").exists()  # not the recipe
-    # Stopped after five networks; no network is needed to go on, or to be asked again.
+    assert not list((apart / "runs").iterdir())
+    # Stopped in the middle of the tenth network, a SharpDRO, and gone on from there; no
+    # network is needed to go on, or to be asked again.
     tiny_cifar.serve(monkeypatch, cut=10)
     monkeypatch.setenv("TAILWISE_CACHE", str(apart / "again"))
-    whole, trained = lenet.train, []
+    write, written = Checkpoint.write, []
 
-    def stop(*given, **more):
-        trained.append(1)
-        if len(trained) == 6:
+    def stop(self, step, tensors, **values):
+        write(self, step, tensors, **values)
+        written.append(step)
+        if len(written) == 2 * 9 + 1:
             raise KeyboardInterrupt
-        whole(*given, **more)
 
-    monkeypatch.setattr(chapter3.lenet, "train", stop)
+    monkeypatch.setattr(Checkpoint, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         run("--yes")
+    (left,) = (apart / "runs").iterdir()
+    assert "SharpDRO" in left.name
     assert run("--yes") == 0
-    assert len(trained) == 26 + 1
+    assert written == [1, 2] * 26
     assert rows(apart) == first
 
 
-def test_two_processes_give_the_record_of_one(apart, monkeypatch):
+def test_two_processes_give_the_record_of_one(run, apart, monkeypatch):
     tiny_cifar.serve(monkeypatch)
     few = ["--methods", "ERM", "--seeds", "0", "1", "2"]
     assert run("--yes", *few) == 0
@@ -84,7 +90,7 @@ def test_two_processes_give_the_record_of_one(apart, monkeypatch):
     assert rows(apart) == one
 
 
-def test_a_wide_network_runs_from_the_archive_to_the_record(apart, monkeypatch):
+def test_a_wide_network_runs_from_the_archive_to_the_record(run, apart, monkeypatch):
     tiny_cifar.serve(monkeypatch)
     few = ["--n-train", "100", "--epochs", "1", "--methods", "SharpDRO", "--seeds", "0"]
     small = chapter3.FAMILIES["SharpDRO"][:1]
@@ -96,7 +102,7 @@ def test_a_wide_network_runs_from_the_archive_to_the_record(apart, monkeypatch):
     assert row["norm"] > 0
 
 
-def test_a_cut_archive_is_refused_and_leaves_nothing(apart, monkeypatch, capsys):
+def test_a_cut_archive_is_refused_and_leaves_nothing(run, apart, monkeypatch, capsys):
     tiny_cifar.serve(monkeypatch, cut=10)
     assert run("--yes") == 1
     last = capsys.readouterr().err.splitlines()[-1]  # after torchvision's progress
@@ -106,7 +112,7 @@ def test_a_cut_archive_is_refused_and_leaves_nothing(apart, monkeypatch, capsys)
     assert not (apart / "results").exists()
 
 
-def test_too_many_training_images_are_named(apart, monkeypatch, capsys):
+def test_too_many_training_images_are_named(run, apart, monkeypatch, capsys):
     tiny_cifar.serve(monkeypatch)
     assert run("--yes", "--n-train", "400") == 1
     assert "n_train is 400: expected 50 to 399" in capsys.readouterr().err
@@ -188,15 +194,14 @@ def test_judged_is_over_all_images():
     assert found["accuracy"] == (z.argmax(-1) == y).double().mean().item()
 
 
-def test_the_claims_are_gains_of_each_seed(apart, monkeypatch, capsys):
+def test_the_claims_are_gains_of_each_seed(apart, trained, monkeypatch, capsys):
     def row(seed, label, right):
         at = [{"accuracy": right, "loss": 1.0}] * 6
         return {"seed": seed, "label": label, "val": {"accuracy": right}, "test": at}
 
     made = [row(s, "ERM", 0.58) for s in range(3)]
     made += [row(s, "COCE 0.4", 0.6 + s / 1000) for s in range(3)]
-    monkeypatch.setattr(chapter3, "in_processes", lambda *_, **__: made)
-    monkeypatch.setattr(chapter3.cifar, "prepare", lambda *_, **__: None)
+    trained(made)
     monkeypatch.setattr(chapter3, "speed", lambda *_, **__: 1e3)
     assert paper.main(["3", "--yes"]) == 0
     (found,) = claims.latest("ch3", "paper").measurements["ch3.cifar"]

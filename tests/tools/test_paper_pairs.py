@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tiny_cifar
+import tiny_photos
 import torch
 
 from tailwise.ledger import claims
@@ -75,18 +76,21 @@ def test_images_are_held_out_with_the_share_of_the_pair(apart, monkeypatch):
     recipe = chapter1.Recipe(held=40)
     found = chapter1.images_of(recipe, 0, apart / "data")
     odds = 0.17 / 0.83
-    assert [len(x) for x in found["pool"]] == [round(40 * odds), 40]
-    assert [len(x) for x in found["train"]] == [round(60 * odds), 60]
-    assert [len(x) for x in found["test"]] == [10, 10]
+    for split, sizes in (
+        ("pool", (round(40 * odds), 40)),
+        ("train", (round(60 * odds), 60)),
+        ("test", (10, 10)),
+    ):
+        assert tuple(found[split].y.bincount().flip(0).tolist()) == sizes
     kinds = {
-        (split, i): {image.numpy().tobytes() for image in x}
-        for split, parts in found.items()
-        for i, x in enumerate(parts)
+        split: {image.numpy().tobytes() for image in found[split].images}
+        for split in ("pool", "train")
     }
-    assert not kinds["pool", 1] & kinds["train", 1]
+    assert not kinds["pool"] & kinds["train"]
     # A deer's bar is green and in the thirteenth row, a horse's in the twenty-second.
-    for part, (channel, row) in zip(found["test"], ((1, 12), (1, 21))):
-        assert part[:, channel, row : row + 4].min() >= 140
+    for label, channel, row in ((1, 1, 12), (0, 1, 21)):
+        mine = found["test"].images[found["test"].y == label]
+        assert mine[:, channel, row : row + 4].min() >= 140
     with pytest.raises(ValueError, match="held is 100: there are 100 images of horse"):
         chapter1.images_of(chapter1.Recipe(held=100), 0, apart / "data")
 
@@ -141,7 +145,7 @@ def test_an_enlarged_image_is_standardised():
     torch.testing.assert_close(found[0, :, 5, 7], (1 - mean) / sd)
 
 
-def test_the_claim_is_the_gap_at_ratio_60(apart, monkeypatch, capsys):
+def test_the_claim_is_the_gap_at_ratio_60(apart, trained, monkeypatch, capsys):
     sweep = [[0.1, 0.6], [0.9, 0.7]]
     rules = {rule: {"worst": 0.5, "ratio": 1.0} for rule in chapter1.RULES}
     made = [
@@ -151,8 +155,7 @@ def test_the_claim_is_the_gap_at_ratio_60(apart, monkeypatch, capsys):
     for i, row in enumerate(made):
         row["curves"]["20"]["sweeps"] = {"30 steps": [[0.1, 0.6 + i / 1e3], sweep[1]]}
     monkeypatch.setattr(chapter1, "ratios", lambda: torch.tensor([1.0, 60.0]))
-    monkeypatch.setattr(chapter1, "in_processes", lambda *_, **__: made)
-    monkeypatch.setattr(chapter1.cifar, "prepare", lambda *_, **__: None)
+    trained(made)
     monkeypatch.setattr(chapter1, "speed", lambda *_, **__: 1e3)
     assert paper.main(["1", "--yes", "--folder", str(apart / "runs")]) == 0
     (found,) = claims.latest("ch1", "paper").measurements["ch1.deer_horse"]
@@ -160,3 +163,32 @@ def test_the_claim_is_the_gap_at_ratio_60(apart, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "ch1.deer_horse: reproduced" in told
     assert "nowhere" in told
+
+
+def test_faces_run_from_their_files_to_the_record(apart, monkeypatch, capsys):
+    tiny_photos.celeba(apart / "data", monkeypatch)
+    more = ["--pair", "straight-hair", "--epochs", "2", "--seeds", "0"]
+    assert run(apart, "--yes", *more) == 0
+    told = capsys.readouterr().out
+    for text in ("straight hair and other hair of CelebA", "gdown", "recorded in"):
+        assert text in told
+    record = apart / "results" / "paper" / "celeba-straight-hair.json"
+    (row,) = json.loads(record.read_text("utf-8"))["rows"]
+    assert list(row["curves"]) == ["20"]
+    assert row["losses"][-1] < row["losses"][0]
+
+
+def test_the_claim_of_faces_is_the_gain_over_the_priors(apart, trained, monkeypatch):
+    def row(seed):
+        rules = {rule: {"worst": 0.5, "ratio": 1.0} for rule in chapter1.RULES}
+        rules["PCA 99 %"] = {"worst": 0.55 + seed / 1e3, "ratio": 5.0}
+        sweeps = {"least squares": [[0.1, 0.6], [0.9, 0.7]]}
+        return {"curves": {"20": {"sweeps": sweeps, "rules": rules}}}
+
+    trained([row(seed) for seed in range(10)])
+    monkeypatch.setattr(chapter1, "ratios", lambda: torch.tensor([1.0, 60.0]))
+    monkeypatch.setattr(chapter1, "speed", lambda *_, **__: 1e3)
+    given = ["1", "--yes", "--pair", "straight-hair"]
+    assert paper.main([*given, "--folder", str(apart / "runs")]) == 0
+    (found,) = claims.latest("ch1", "paper").measurements["ch1.celeba"]
+    assert (found.value, found.n) == (pytest.approx(0.0545), 10)

@@ -9,7 +9,7 @@ Marked *ours*: every test image is shown at all six severities, so that rare one
 measured as well as common ones.
 """
 
-import argparse
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,12 +26,15 @@ from tailwise.ledger import provenance
 from tailwise.models.wide_resnet import wide_resnet
 from tailwise.softad import lenet
 from tailwise.softad.sam_and_group_dro import Method
-from tailwise.training import cache
-from tailwise.training.batches import generator_for
-from tailwise.training.processes import in_processes
+from tailwise.training.checkpoint import Checkpoint
+from tailwise.training.streams import generator_for
+from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.plan import Plan, carry_out, cost, speed, training_rows
+from tools.paper.harness import Parser, carry_out
+from tools.paper.plan import Plan, cost, speed, training_rows
+from tools.paper.sets import SETS
 
+RUNS = ROOT / "_build" / "runs" / "noise"
 NOISE = (0.0, 0.04, 0.06, 0.08, 0.09, 0.10)  # standard deviations, pixels in [0, 1]
 PIXELS = {  # mean and deviation
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
@@ -167,8 +170,10 @@ def judged(model: nn.Module, x: Tensor, y: Tensor, device: str) -> dict[str, flo
     return {"accuracy": right, "loss": F.cross_entropy(z.double(), y).item()}
 
 
-def train(recipe: Recipe, method: Method, seed: int, data: str, device: str) -> dict:
-    """Train one network and judge it.
+def train(
+    recipe: Recipe, method: Method, seed: int, data: str, folder: str, device: str
+) -> dict:
+    """Train one network, from its checkpoint if there is one, and judge it.
 
     Returns
     -------
@@ -177,6 +182,10 @@ def train(recipe: Recipe, method: Method, seed: int, data: str, device: str) -> 
         at each severity; the norm of the parameters.
     """
     parts, model = drawn(recipe, seed, Path(data)), network(recipe, seed).to(device)
+    about = asdict(recipe) | asdict(method) | {"seed": seed}
+    here = Path(folder) / "-".join(
+        [recipe.data, recipe.network, recipe.law, method.label, f"seed {seed}"]
+    )
     x, y, severity = (part.to(device) for part in parts["train"])
     lenet.train(
         model,
@@ -191,6 +200,7 @@ def train(recipe: Recipe, method: Method, seed: int, data: str, device: str) -> 
         momentum=recipe.momentum,
         weight_decay=recipe.decay,
         q_step=recipe.q_step,
+        checkpoint=Checkpoint(here, max(1, recipe.epochs // 20), about),
     )
     model.eval()
     test = cifar.load_split("test", Path(data), kind=recipe.data)
@@ -199,6 +209,7 @@ def train(recipe: Recipe, method: Method, seed: int, data: str, device: str) -> 
         for s in range(len(NOISE))
     ]
     found = {split: judged(model, *parts[split][:2], device) for split in parts}
+    shutil.rmtree(here, ignore_errors=True)
     norm = torch.cat([p.detach().flatten() for p in model.parameters()]).norm().item()
     return {
         **dict(seed=seed, label=method.label, norm=norm, **found),
@@ -259,19 +270,20 @@ def plan_of(recipe: Recipe, work: list[tuple[Method, int]]) -> Plan:
     batch, steps = (recipe.batch, 20) if whole else (10, 2)
     rate = speed(make, (3, 32, 32), batch, half=False, steps=steps)
     times = sum(2 if method.ascent != "none" else 1 for method, _ in work)
-    data = 4 * 3 * 32**2 * 2 * 50_000 / 1e9
+    data, kept = 4 * 3 * 32**2 * 2 * 50_000 / 1e9, 2 * 8 * found.parameters / 1e9
+    source = SETS[recipe.data]
     return Plan(
         title=f"chapter 3: {len(work)} {'LeNets' if small else 'wide ResNets'} on "
-        f"noisy {cifar.KINDS[recipe.data]}, {recipe.epochs} epochs, law {recipe.law!r}",
-        licences=(f"{cifar.KINDS[recipe.data]}: {cifar.PAGE}, names none",),
+        f"noisy {source.title}, {recipe.epochs} epochs, law {recipe.law!r}",
+        licences=(source.licence,),
         rows=(
-            ("images", "0.7 GB", "archive and files; torchvision checks it by MD5"),
+            source.row,
             (
                 "memory",
                 f"{2 * data:.0f} GB",
                 "noisy images, twice while they are drawn",
             ),
-            ("results", "0.01 GB", "a network is a chunk: only the last is lost"),
+            ("checkpoints", f"{kept:.2f} GB", "of each network that is trained"),
             *training_rows(
                 found,
                 passes=times * recipe.n_train * recipe.epochs,
@@ -282,47 +294,33 @@ def plan_of(recipe: Recipe, work: list[tuple[Method, int]]) -> Plan:
                 more_gb=data,
             ),
         ),
-        disk_gb=1.0,
+        disk_gb=source.room_gb() + 8 * kept,
         gpu_gb=found.memory_gb(recipe.batch) + data,
     )
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
-    parser, recipe = (
-        argparse.ArgumentParser("tools.paper 3", description=__doc__),
-        Recipe(),
-    )
-    parser.add_argument("--yes", action="store_true", help="accept licences and start")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--data", choices=PIXELS, default=recipe.data)
-    parser.add_argument("--network", choices=NETWORKS, default=recipe.network)
-    parser.add_argument(
+def parser() -> Parser:
+    least = {"n_train": 1, "epochs": 1, "batch": 1}
+    found = Parser(3, __doc__, Recipe(), least, seeds=range(3), folder=RUNS)
+    found.add_argument("--data", choices=PIXELS, default="cifar10")
+    found.add_argument("--network", choices=NETWORKS, default="lenet")
+    found.add_argument(
         "--methods", nargs="+", choices=FAMILIES, help="wide: ERM and SharpDRO"
     )
-    parser.add_argument("--law", choices=corruption.LAWS, default=recipe.law)
-    for name in ("n_train", "epochs", "batch"):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=getattr(recipe, name))
-    chosen = parser.parse_args(given)
-    everything = list(FAMILIES) if chosen.network == "lenet" else ["ERM", "SharpDRO"]
-    chosen.methods = chosen.methods or everything
-    for name in ("n_train", "epochs", "batch"):
-        if (value := getattr(chosen, name)) < 1:
-            parser.error(f"{name} is {value}: expected at least 1")
-    return chosen
+    found.add_argument("--law", choices=corruption.LAWS, default="rare")
+    return found
 
 
 def main(given: list[str]) -> int:
-    chosen, profile = arguments(given), profiles.current()
+    chosen, profile = parser().parse(given), profiles.current()
     stopwatch, data = provenance.Stopwatch(), cache_dir()
-    names = ("data", "network", "law", "n_train", "epochs", "batch")
-    recipe = Recipe(**{name: getattr(chosen, name) for name in names})
-    work = list(settings(chosen.methods, chosen.seeds))
+    kinds = {name: getattr(chosen, name) for name in ("data", "network", "law")}
+    recipe = parser().recipe_of(chosen, **kinds)
+    everything = list(FAMILIES) if chosen.network == "lenet" else ["ERM", "SharpDRO"]
+    work = list(settings(chosen.methods or everything, chosen.seeds))
+    places = str(data), str(chosen.folder), profile.device
 
-    def run() -> None:
-        cifar.prepare(data, download=True, kind=recipe.data)
-        calls = [(recipe, *each, str(data), profile.device) for each in work]
-        rows = in_processes(train, calls, device=profile.device)
+    def tell(rows: list[dict]) -> None:
         found = chosen_rows(rows, recipe.law)
         parts = [recipe.data, "noise"] + ["wide"] * (recipe.network == "wide")
         name = "-".join(parts + [recipe.law] * (recipe.law != "rare"))
@@ -335,5 +333,12 @@ def main(given: list[str]) -> int:
                 gains = [ours[what] - theirs[what] for ours, theirs in pairs]
                 print(*record.enter("ch3", {claim: {None: gains}}, profile))
 
-    plan = plan_of(recipe, work)
-    return carry_out(plan, [cache.folder(), data], yes=chosen.yes, run=run)
+    return carry_out(
+        lambda: plan_of(recipe, work),
+        [chosen.folder, data],
+        yes=chosen.yes,
+        prepare=lambda: SETS[recipe.data].prepare(data),
+        train=train,
+        work=[(recipe, *each, *places) for each in work],
+        tell=tell,
+    )

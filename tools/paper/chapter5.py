@@ -26,18 +26,21 @@ from tailwise.geometry import collapse
 from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
-from tailwise.training.batches import generator_for
+from tailwise.training import ranks
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import fit
-from tailwise.training.processes import in_processes
+from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.plan import Plan, carry_out, cost, speed, training_rows
+from tools.paper.harness import Parser, carry_out
+from tools.paper.plan import Plan, cost, speed, training_rows
+from tools.paper.sets import SETS, mnist
 
 RUNS = ROOT / "_build" / "runs" / "geometry"
 K = 10
 SHAPES = {"mlp": (28**2,), "resnet18": (3, 32, 32)}
 SIZES = ("n_major", "epochs", "batch", "width", "depth", "checks")
+DATA = {"mlp": "mnist", "resnet18": "cifar10"}
 NAMES = {"mlp": "mnist", "resnet18": "cifar10-step"}  # of what is recorded
 PARAMETER = {"wce": "power", "la": "tau", "ldt": "gamma", "cdt": "gamma"}
 TRACKED = ("distance W", "distance H", "accuracy", "accuracy majority", "loss")
@@ -101,26 +104,17 @@ def network(recipe: Recipe, seed: int) -> nn.Sequential:
     return nn.Sequential(nn.Sequential(*layers), head)
 
 
-def load(folder: Path, kind: str = "mlp", *, download: bool) -> tuple[Tensor, Tensor]:
+def load(folder: Path, kind: str = "mlp") -> tuple[Tensor, Tensor]:
     """Training images in units of their spread, and labels.
 
     ``[60000, 784]`` of MNIST for an MLP, ``[50000, 3, 32, 32]`` of CIFAR-10 for a
     residual network.
     """
     if kind == "resnet18":
-        if download:
-            cifar.prepare(folder, download=True, kind="cifar10")
         data = cifar.load_split("train", folder, kind="cifar10")
         X, y = data.images.float() / 255, data.labels
     else:
-        source = import_torchvision().datasets.MNIST
-        try:
-            data = source(folder, train=True, download=download)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"MNIST is not in {folder} and did not come: {reason}"
-            ) from error
+        data = mnist(folder, download=False)
         X, y = data.data.flatten(1).float() / 255, data.targets
     return (X - X.mean()) / X.std(), y
 
@@ -207,7 +201,7 @@ def train(
         The setting, ``tracked`` with a row for each check, and of W and H the squared
         ratio and the three mean cosines, as measured and in the limit.
     """
-    X, y = load(Path(data), recipe.network, download=False)
+    X, y = load(Path(data), recipe.network)
     counts = step_counts(recipe, ratio)
     X, y = draw(X, y, counts.long().tolist(), seed)
     X, y = X.to(device), y.to(device)
@@ -232,7 +226,7 @@ def train(
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.randperm(n, generator=order).to(device).split(recipe.batch):
-            yield X[rows], y[rows]
+            yield X[ranks.share(rows)], y[rows]
 
     def check(epoch: int, history: list[float]) -> None:
         if epoch in checks:
@@ -292,35 +286,24 @@ def settings(chosen: argparse.Namespace) -> Iterator[tuple[int, str, float, int]
             yield name
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("tools.paper 5", description=__doc__)
-    default = Recipe()
+def parser() -> Parser:
     steps = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
-    parser.add_argument("--yes", action="store_true", help="accept licences and start")
-    parser.add_argument("--network", choices=SHAPES, default=default.network)
-    parser.add_argument("--ratios", type=int, nargs="+", help="R; a ResNet's: 10")
-    parser.add_argument(
-        "--losses", nargs="+", choices=PARAMETER, default=["ldt", "cdt"]
-    )
-    parser.add_argument("--gammas", type=float, nargs="+", default=steps)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    for name in SIZES:
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=getattr(default, name))
-    parser.add_argument("--folder", type=Path, default=RUNS, help="of checkpoints")
-    chosen = parser.parse_args(given)
-    for name in SIZES:
-        if (value := getattr(chosen, name)) < 1:
-            parser.error(f"{name} is {value}: expected at least 1")
+    least, seeds = dict.fromkeys(SIZES, 1), (0, 1, 2)
+    found = Parser(5, __doc__, Recipe(), least, seeds=seeds, folder=RUNS)
+    found.add_argument("--network", choices=SHAPES, default="mlp")
+    found.add_argument("--ratios", type=int, nargs="+", help="R; a ResNet's: 10")
+    found.add_argument("--losses", nargs="+", choices=PARAMETER, default=["ldt", "cdt"])
+    found.add_argument("--gammas", type=float, nargs="+", default=steps)
+    return found
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    chosen = parser().parse(given)
     if chosen.ratios is None:
         chosen.ratios = [10, 2, 5, 20] if chosen.network == "mlp" else [10]
     if not all(1 <= r <= chosen.n_major for r in chosen.ratios):
-        parser.error(f"ratios are {chosen.ratios}: expected 1 to {chosen.n_major}")
+        parser().error(f"ratios are {chosen.ratios}: expected 1 to {chosen.n_major}")
     return chosen
-
-
-def recipe_of(chosen: argparse.Namespace) -> Recipe:
-    return Recipe(**{name: getattr(chosen, name) for name in (*SIZES, "network")})
 
 
 def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
@@ -331,6 +314,7 @@ def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
         return network(recipe, 0)
 
     found = cost(make, shape)
+    source = SETS[DATA[recipe.network]]
     images = [
         int(step_counts(recipe, ratio).sum()) * recipe.epochs for ratio, *_ in runs
     ]
@@ -338,22 +322,13 @@ def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
     rate = speed(make, shape, recipe.batch if mlp or on_gpu else 16, half=False)
     checkpoint = 2 * 8 * found.parameters / 1e9  # one whole, one being written
     data = 60_000 * 28**2 * 4 / 1e9 if mlp else 50_000 * 3 * 32**2 * 4 / 1e9
-    licence = (
-        "MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0 as Keras's documentation says"
-        if mlp
-        else f"CIFAR-10: {cifar.PAGE}, names none"
-    )
     return Plan(
-        title=f"chapter 5: {len(runs)} networks on {'MNIST' if mlp else 'CIFAR-10'}, "
+        title=f"chapter 5: {len(runs)} networks on {source.title}, "
         + (f"{recipe.depth} layers of {recipe.width}" if mlp else "ResNet-18")
         + f", {recipe.epochs} epochs",
-        licences=(licence,),
+        licences=(source.licence,),
         rows=(
-            (
-                "images",
-                "0.07 GB" if mlp else "0.7 GB",
-                "archive and files; torchvision checks it by MD5",
-            ),
+            source.row,
             ("checkpoints", f"{checkpoint:.2f} GB", "of each network that is trained"),
             *training_rows(
                 found,
@@ -365,7 +340,7 @@ def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
                 more_gb=data,
             ),
         ),
-        disk_gb=(0.1 if mlp else 0.8) + 4 * checkpoint,
+        disk_gb=source.room_gb() + 4 * checkpoint,
         gpu_gb=found.memory_gb(recipe.batch) + data,
     )
 
@@ -411,22 +386,28 @@ def claimed(rows: list[dict]) -> dict[str, dict[str | None, list[float]]]:
 
 def main(given: list[str]) -> int:
     chosen, profile = arguments(given), profiles.current()
-    recipe, runs = recipe_of(chosen), list(settings(chosen))
+    recipe = parser().recipe_of(chosen, network=chosen.network)
+    runs, kind = list(settings(chosen)), recipe.network
     stopwatch, data = provenance.Stopwatch(), cache_dir()
+    places = (str(data), str(chosen.folder), profile.device)
 
-    def run() -> None:
-        load(data, recipe.network, download=True)
-        places = (str(data), str(chosen.folder), profile.device)
-        work = [(recipe, *each, *places) for each in runs]
-        rows = in_processes(train, work, device=profile.device)
-        path = record.write_rows(
-            NAMES[recipe.network], rows, profile, stopwatch, recipe=asdict(recipe)
-        )
-        print(f"\n{table(rows, recipe.network)}\n\nrecorded in {path}")
+    def tell(rows: list[dict]) -> None:
+        about = {"recipe": asdict(recipe)}
+        path = record.write_rows(NAMES[kind], rows, profile, stopwatch, **about)
+        print(f"\n{table(rows, kind)}\n\nrecorded in {path}")
         if recipe == Recipe(network="resnet18"):
             found = claimed(rows)
             if all(values for parts in found.values() for values in parts.values()):
                 print(*record.enter("ch5", found, profile), sep="\n")
 
-    plan = plan_of(recipe, runs)
-    return carry_out(plan, [chosen.folder, data], yes=chosen.yes, run=run)
+    work = [(recipe, *each, *places) for each in runs]
+    return carry_out(
+        lambda: plan_of(recipe, runs),
+        [chosen.folder, data],
+        yes=chosen.yes,
+        prepare=lambda: SETS[DATA[kind]].prepare(data),
+        train=train,
+        work=work,
+        tell=tell,
+        together=True,
+    )

@@ -1,20 +1,24 @@
 """What a run at paper size takes, printed and checked before it starts."""
 
+import io
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from tailwise import profiles
+from tailwise.data.photos import Photos
 from tailwise.training.epochs import half_of
+from tailwise.training.photos import Shown
 
 Make = Callable[[], nn.Module]
 Row = tuple[str, str, str]
@@ -22,6 +26,7 @@ Row = tuple[str, str, str]
 # that we expect of networks as small as these. Convolutions in full width use TF32.
 A100 = {"bfloat16": 312e12, "TF32": 156e12, "float32": 19.5e12}
 USED = 0.3
+WEIGHTS = "ImageNet", "0.1 GB", "weights; torchvision checks them by SHA-256"  # a Row
 LAUNCH = 1e-5  # seconds from one operation to the next, where they are small; assumed
 
 
@@ -68,23 +73,6 @@ class Plan:
                 raise ValueError(
                     f"the GPU has {free:.1f} GB free: expected {self.gpu_gb:.1f} GB"
                 )
-
-
-def carry_out(
-    plan: Plan, folders: Sequence[Path], *, yes: bool, run: Callable[[], None]
-) -> int:
-    """Print the plan; with `yes` run. What is wrong is one sentence, and status 1."""
-    print(plan)
-    try:
-        plan.check(folders, profiles.current().device)
-        if yes:
-            run()
-        else:
-            print("\nnothing was fetched: add --yes to accept the licences and start")
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(str(error).strip().partition("\n")[0], file=sys.stderr)
-        return 1
-    return 0
 
 
 @dataclass(frozen=True)
@@ -229,3 +217,16 @@ def training_rows(
 def hours(seconds: float) -> str:
     """Such as 12 min or 3.5 h."""
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def reading(passes: float, side: int, n: int = 20) -> Row:
+    """What one core reads, crops and scales: drawn photographs, 500 by 375."""
+    small = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    Image.fromarray(small).resize((500, 375)).save(held := io.BytesIO(), "JPEG")
+    photos = Photos((held,), *torch.zeros(2, 1, dtype=torch.int64))
+    shown, start = Shown(photos, side, 0), time.perf_counter()
+    for i in range(n):
+        shown[i + 1, 0]
+    rate = n / (time.perf_counter() - start)
+    told = f"{rate:.0f} images/s a core, measured now on drawn photographs"
+    return "reading", f"{hours(passes / rate)} of a core", told

@@ -8,14 +8,13 @@ publishes a checksum of the archive, so its groups are counted: those of `COUNTS
 import tarfile
 import tempfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from tailwise.data.assets import cache_dir
+from tailwise.data.photos import Photos
 
 NAME = "waterbird_complete95_forest2water2"
 URLS = (
@@ -30,28 +29,6 @@ COUNTS = {  # landbirds on land, on water; waterbirds on land, on water
     "test": (2255, 2255, 642, 642),
 }
 COLUMNS = ("img_filename", "y", "split", "place")
-
-
-@dataclass(frozen=True)
-class Photos:
-    """A split: files, and int64 ``[n]`` of what they show.
-
-    Attributes
-    ----------
-    files : tuple of Path
-        JPEG, of many sizes.
-    y, place : Tensor
-        1 for waterbirds, and for water behind the bird.
-    """
-
-    files: tuple[Path, ...]
-    y: Tensor
-    place: Tensor
-
-    @property
-    def group(self) -> Tensor:
-        """``2 y + place``, in the order of `COUNTS`."""
-        return 2 * self.y + self.place
 
 
 def load_split(split: str, folder: Path | None = None) -> Photos:

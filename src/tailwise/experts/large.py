@@ -1,4 +1,4 @@
-"""Two ViT-B/16 for the `paper` profile: supervised by torchvision, and CLIP.
+"""Two ViT-B/16 for the `paper` profile: supervised by timm or torchvision, and CLIP.
 
 Both take images of any size in [0, 1]; what resizes and normalises them is part of the
 layout. Loading fetches weights where they are not on disk yet.
@@ -17,8 +17,19 @@ from tailwise.experts.backbones import LAYOUTS, Backbone, Layout, as_backbone
 SIZE = 224
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-# Weights for images of 224 pixels; SWAG_E2E is for 384.
-SUPERVISED = ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
+HALF = (0.5,) * 3
+IN21K = "augreg_in21k"  # on ImageNet-21k, as LPT starts; from timm, without a hash
+# Others are torchvision's for images of 224 pixels; SWAG_E2E is for 384.
+SUPERVISED = (IN21K, "IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
+# timm's VisionTransformer.
+TIMM = Layout(
+    tokens=lambda module, images: module.norm_pre(
+        module._pos_embed(module.patch_embed(images))
+    ),
+    blocks=lambda module: module.blocks,
+    embed=lambda module, x: module.norm(x[:, 0]),
+    width=lambda module: module.embed_dim,
+)
 PROMPT = "a photo of a {}."  # LIFT
 
 
@@ -64,18 +75,25 @@ def load_supervised(
     device: str = "cpu",
     half: torch.dtype | None = None,
 ) -> Start:
-    """torchvision's ViT-B/16, frozen, without its classifier.
+    """A supervised ViT-B/16, frozen, without its classifier.
 
     Parameters
     ----------
     weights : str
-        One of `SUPERVISED`: names in torchvision's ``ViT_B_16_Weights``.
+        One of `SUPERVISED`: timm's, or names in torchvision's ``ViT_B_16_Weights``.
     device : str
     half : torch.dtype, optional
         As in `Backbone`.
+
+    Raises
+    ------
+    ImportError
+        Without the optional package timm, for its weights.
     """
     if weights not in SUPERVISED:
         raise ValueError(f"weights is {weights!r}: expected one of {SUPERVISED}")
+    if weights == IN21K:
+        return _load_timm(device, half)
     models = import_torchvision().models
     chosen = models.ViT_B_16_Weights[weights]
     # Tensors only: nothing that is loaded can run code.
@@ -86,6 +104,21 @@ def load_supervised(
     layout = resizing(LAYOUTS["torchvision"], SIZE, *IMAGENET)
     name = f"torchvision ViT_B_16_Weights.{weights}"
     return Start(as_backbone(module.to(device), layout, half=half), name)
+
+
+def _load_timm(device: str, half: torch.dtype | None) -> Start:
+    import_torchvision()  # which timm imports, without our work-around
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            "weights on ImageNet-21k need the package timm: pip install "
+            "'tailwise[paper]'"
+        ) from error
+    kind = f"vit_base_patch16_224.{IN21K}"
+    module = timm.create_model(kind, pretrained=True, num_classes=0)
+    layout = resizing(TIMM, SIZE, HALF, HALF)
+    return Start(as_backbone(module.to(device), layout, half=half), f"timm {kind}")
 
 
 def load_clip(

@@ -17,6 +17,7 @@ from tailwise.softad import ensemble, sharpness
 from tailwise.softad.sam_and_group_dro import CLIMBS, Method, Weights
 from tailwise.softad.study import REACH, Result, Size, measured_on
 from tailwise.training import cache
+from tailwise.training.checkpoint import Checkpoint, Run
 
 
 def lenet() -> nn.Sequential:
@@ -57,6 +58,7 @@ def train(
     milestones: Sequence[float] = (0.3, 0.6, 0.8),
     decay: float = 0.2,
     q_step: float = 0.3,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train a module in place as `ensemble.train` trains a member.
 
@@ -69,6 +71,8 @@ def train(
         Any but group DRO, which has no climb.
     generator : torch.Generator
         On the CPU; it orders the batches.
+    checkpoint : Checkpoint, optional
+        Go on from it, and keep the run there; its steps are epochs.
 
     Raises
     ------
@@ -82,7 +86,9 @@ def train(
     params = list(model.parameters())
     optimizer = torch.optim.SGD(params, lr, momentum, weight_decay=weight_decay)
     steps = [math.ceil(share * epochs - 1e-9) for share in milestones]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda epoch: decay ** sum(epoch >= step for step in steps)
+    )
     member = F.one_hot(group).to(X)
     q = X.new_full((1, 1, member.shape[-1]), 1 / member.shape[-1])
     first, late = (
@@ -95,7 +101,14 @@ def train(
             weights = weigh(losses[None, None], member[rows][None])[0, 0]
         return torch.autograd.grad((weights * losses).sum(), params)
 
-    for _ in range(epochs):
+    run, done = None, []
+    if checkpoint is not None:
+        moving = {"order": generator, "weights of groups": q} | dict(
+            model.named_buffers()
+        )
+        run = Run(checkpoint, {}, optimizer, schedule, moving)
+        done = run.resume()
+    for epoch in range(len(done), epochs):
         order = torch.randperm(len(X), generator=generator).to(X.device)
         for rows in order.split(batch_size)[: len(X) // batch_size]:
             grads = slopes(rows, first)
@@ -111,6 +124,9 @@ def train(
                 p.grad = g
             optimizer.step()
         schedule.step()
+        if run is not None:
+            done.append(0.0)
+            run.keep(done, last=epoch + 1 == epochs)
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""One network trained for epochs: on any device, in mixed precision, resumable."""
+"""One network trained for epochs: on any device, in mixed precision, resumable.
+
+Several processes may train it together, see `tailwise.training.ranks`.
+"""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from tailwise.training import ranks
 from tailwise.training.checkpoint import Checkpoint, Moving, Run
 
 
@@ -59,7 +63,8 @@ def fit(
     batches : callable
         ``batches(epoch)``, from 1 on, yields inputs and targets on that device. They
         follow from the epoch, or from generators in `moving`, so that a run that goes
-        on sees what it would have seen.
+        on sees what it would have seen. Where several processes train, inputs are those
+        of `ranks.share`, and targets are of the whole batch.
     loss : callable
         Of outputs in full width and targets; a mean over the batch.
     optimizer : torch.optim.Optimizer
@@ -94,14 +99,16 @@ def fit(
     schedule = schedule or LambdaLR(optimizer, lambda epoch: 1.0)
     run = Run(checkpoint, {"half": str(half)}, optimizer, schedule, moving)
     losses = run.resume()
+    ranks.wait()  # until all have read what the first will replace
+    parallel = ranks.shared(model)
     for epoch in range(len(losses) + 1, epochs + 1):
         model.train()
         total, n = torch.zeros((), device=device), 0
         for x, y in batches(epoch):
             optimizer.zero_grad()
             with width:
-                z = model(x)
-            value = loss(z.float() if half else z, y)
+                z = parallel(x)
+            value = loss(ranks.whole(z.float() if half else z, len(y)), y)
             scaler.scale(value).backward()
             scaler.step(optimizer)
             scaler.update()
@@ -114,7 +121,9 @@ def fit(
             raise ValueError(f"{name}: the loss is not finite in epoch {epoch}")
         if after:
             after(epoch, losses)
-        run.keep(losses, last=epoch == epochs)
+        if ranks.first():
+            run.keep(losses, last=epoch == epochs)
+    ranks.wait()  # until what the first has kept may be removed
     return losses
 
 

@@ -1,0 +1,221 @@
+"""Places-LT and iNaturalist 2018, whose classes are long-tailed; fetched if called to.
+
+Places-LT are 62,500 training images of Places365 and as many test images of each class,
+named in lists that go back to Liu et al. (arXiv 1904.05160). iNaturalist 2018 is what
+its publisher offers: training images, and those for validation, which the field takes
+as test images.
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tailwise.data.assets import cache_dir
+from tailwise.data.cifar import LongTail
+from tailwise.data.photos import Published, fetched, unpacked
+
+READERS = 8  # threads
+_CSAIL = "http://data.csail.mit.edu/places/places365"
+_LISTS = "https://raw.githubusercontent.com/shijxcs/LIFT/main/datasets/Places_LT"
+_INAT = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
+# What is inside an archive, or None for a file as it is.
+FILES: dict[str, dict[Published, str | None]] = {
+    "places": {
+        Published(
+            name="categories_places365.txt",
+            url=f"{_CSAIL}/categories_places365.txt",
+            md5="06c963b85866bd0649f97cb43dd16673",
+        ): None,
+        Published(
+            name="Places_LT_train.txt", url=f"{_LISTS}/Places_LT_train.txt"
+        ): None,
+        Published(name="Places_LT_test.txt", url=f"{_LISTS}/Places_LT_test.txt"): None,
+        Published(
+            name="val_256.tar",
+            url=f"{_CSAIL}/val_256.tar",
+            md5="e27b17d8d44f4af9a78502beb927f808",
+        ): "val_256",
+        Published(
+            name="train_256_places365standard.tar",
+            url=f"{_CSAIL}/train_256_places365standard.tar",
+            md5="53ca1c756c3d1e7809517cc47c5561c5",
+        ): "data_256",
+    },
+    "inaturalist": {
+        Published(
+            name="categories.json.tar.gz", url=f"{_INAT}/categories.json.tar.gz"
+        ): "categories.json",
+        Published(
+            name="val2018.json.tar.gz",
+            url=f"{_INAT}/val2018.json.tar.gz",
+            md5="f2ed8bfe3e9901cdefceb4e53cd3775d",
+        ): "val2018.json",
+        Published(
+            name="train2018.json.tar.gz",
+            url=f"{_INAT}/train2018.json.tar.gz",
+            md5="bfa29d89d629cbf04d826a720c0a68b0",
+        ): "train2018.json",
+        Published(
+            name="train_val2018.tar.gz",
+            url=f"{_INAT}/train_val2018.tar.gz",
+            md5="b1c6952ce38f31868cc50ea72d066cc3",
+        ): "train_val2018",
+    },
+}
+KINDS = {"places": "Places-LT", "inaturalist": "iNaturalist 2018"}
+COUNTS = {  # training and test images
+    "places": (62_500, 36_500),
+    "inaturalist": (437_513, 24_426),
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Photographs as `tailwise.experts.expert.Images`: read when they are asked for.
+
+    Attributes
+    ----------
+    files : sequence of Path
+    side : int
+        Of the square in the middle that is shown, once the shorter side has this
+        length.
+    device : str or torch.device
+    """
+
+    files: Sequence[Path]
+    side: int = 256
+    device: str | torch.device = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def to(self, device: str | torch.device) -> "Pictures":
+        """The same, on another device."""
+        return replace(self, device=device)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """float32 ``[b, 3, side, side]`` in [0, 1] of rows ``[b]``."""
+        with ThreadPoolExecutor(READERS) as readers:
+            found = [*readers.map(self._read, rows.tolist())]
+        x = torch.stack(found).to(self.device)
+        return x.permute(0, 3, 1, 2).float() / 255
+
+    def _read(self, row: int) -> Tensor:
+        image = Image.open(self.files[row]).convert("RGB")
+        share = self.side / min(image.size)
+        size = [max(self.side, round(share * length)) for length in image.size]
+        left, top = ((length - self.side) // 2 for length in size)
+        box = left, top, left + self.side, top + self.side
+        image = image.resize(size, Image.Resampling.BILINEAR).crop(box)
+        return torch.from_numpy(np.array(image))
+
+
+def prepare(kind: str, folder: Path | None = None, *, download: bool = False) -> Path:
+    """Fetch and unpack what is missing, check it, and return its folder.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `KINDS`.
+    folder : Path, optional
+        By default ``$TAILWISE_DATA``, or ``~/.cache/tailwise``.
+    download : bool
+
+    Raises
+    ------
+    OSError, ValueError
+        As `tailwise.data.photos.unpacked`, and as `draw`.
+    """
+    root = (folder or cache_dir()) / kind
+    for file, inside in FILES[kind].items():
+        if inside:
+            unpacked(file, root, inside, download=download)
+        else:
+            fetched(file, root, download=download)
+    draw(kind, folder)
+    return root
+
+
+def draw(kind: str, folder: Path | None = None) -> LongTail:
+    """The published training and test images, which are read when asked for.
+
+    Raises
+    ------
+    OSError
+        If a file is not there.
+    ValueError
+        For an unknown kind, other numbers of images than those published, a class
+        without a training image, or images that are missing.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}: expected one of {list(KINDS)}")
+    root = (folder or cache_dir()) / kind
+    read = _places if kind == "places" else _inaturalist
+    try:
+        names, splits = read(root)
+    except (KeyError, IndexError, json.JSONDecodeError) as error:
+        raise ValueError(f"{root} has a list that is damaged: {error!r}") from error
+    for (files, _), n in zip(splits, COUNTS[kind]):
+        if len(files) != n:
+            raise ValueError(f"{root} lists {len(files)} images: expected {n}")
+        if gone := [file for file in files if not file.is_file()]:
+            raise ValueError(
+                f"{len(gone)} images of {root} are missing, such as {gone[0].name}"
+            )
+    (files, labels), (test_files, test_labels) = splits
+    counts = torch.tensor(labels).bincount(minlength=len(names))
+    if len(counts) > len(names) or not counts.all():
+        raise ValueError(
+            f"{root}: expected training images of all {len(names)} classes"
+        )
+    return LongTail(
+        images=Pictures(files),
+        labels=torch.tensor(labels),
+        test_images=Pictures(test_files),
+        test_labels=torch.tensor(test_labels),
+        counts=counts,
+        names=tuple(names),
+    )
+
+
+Split = tuple[list[Path], list[int]]
+
+
+def _places(root: Path) -> tuple[list[str], list[Split]]:
+    lines = (root / "categories_places365.txt").read_text("utf-8").split()
+    names = [" ".join(line.split("/")[2:]).replace("_", " ") for line in lines[::2]]
+    splits = []
+    for split in ("train", "test"):
+        rows = (root / f"Places_LT_{split}.txt").read_text("utf-8").splitlines()
+        pairs = [row.split() for row in rows if row.strip()]
+        files = [_of_places(root, path) for path, _ in pairs]
+        splits.append((files, [int(label) for _, label in pairs]))
+    return names, splits
+
+
+def _of_places(root: Path, path: str) -> Path:
+    """Where an image of the lists lies; they name it below folders of several kinds."""
+    parts = PurePosixPath(path).parts
+    if parts[-1].startswith("Places365_val"):
+        return root / "val_256" / parts[-1]
+    letter = next(i for i, part in enumerate(parts) if len(part) == 1 and part != "/")
+    return root.joinpath("data_256", *parts[letter:])
+
+
+def _inaturalist(root: Path) -> tuple[list[str], list[Split]]:
+    listed = json.loads((root / "categories.json").read_bytes())
+    names = [each["name"] for each in sorted(listed, key=lambda each: each["id"])]
+    splits = []
+    for split in ("train", "val"):
+        table = json.loads((root / f"{split}2018.json").read_bytes())
+        label = {row["image_id"]: row["category_id"] for row in table["annotations"]}
+        files = [root / image["file_name"] for image in table["images"]]
+        splits.append((files, [label[image["id"]] for image in table["images"]]))
+    return names, splits

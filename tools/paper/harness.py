@@ -1,0 +1,171 @@
+"""How every run at paper size starts, shares the machine, and ends."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import redirect_stdout, suppress
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import torch
+
+from tailwise import profiles
+from tailwise.models import imagenet
+from tailwise.training import ranks
+from tailwise.training.processes import in_processes
+from tools.paper.plan import Plan
+
+T = TypeVar("T")
+HINT = "\nnothing was fetched: add --yes to accept the licences and start"
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a chapter's run: whole numbers of its recipe, and what all runs have.
+
+    Parameters
+    ----------
+    chapter : int
+    about : str
+    recipe : object
+        Whose attributes are the defaults.
+    least : dict of str to int
+        Whole numbers of the recipe that can be chosen, and the smallest of each.
+    seeds : sequence of int
+    folder : Path, optional
+        Of checkpoints.
+    """
+
+    def __init__(
+        self,
+        chapter: int,
+        about: str,
+        recipe: object,
+        least: Mapping[str, int],
+        *,
+        seeds: Iterable[int],
+        folder: Path,
+    ) -> None:
+        super().__init__(f"tools.paper {chapter}", description=about)
+        self.recipe, self.least = recipe, least
+        self.add_argument("--yes", action="store_true", help="accept licences, start")
+        self.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+        for name in least:
+            option = f"--{name.replace('_', '-')}"
+            self.add_argument(option, type=int, default=getattr(recipe, name))
+        self.add_argument("--folder", type=Path, default=folder, help="of checkpoints")
+
+    def add_network(self) -> None:
+        """Of those that begin with ImageNet's weights."""
+        names, default = imagenet.NAMES, self.recipe.network
+        self.add_argument("--network", choices=names, default=default)
+        self.add_argument("--scratch", action="store_true", help="start at random")
+        self.add_argument("--full", action="store_true", help="no half-width products")
+
+    def parse(self, given: Sequence[str]) -> argparse.Namespace:
+        """Arguments in range; else a message and the end of the program."""
+        chosen = self.parse_args(given)
+        for name, least in self.least.items():
+            if (value := getattr(chosen, name)) < least:
+                self.error(f"{name} is {value}: expected at least {least}")
+        return chosen
+
+    def recipe_of(self, chosen: argparse.Namespace, **more) -> object:
+        """The recipe with what was chosen."""
+        if hasattr(chosen, "scratch"):
+            more |= dict(network=chosen.network, half=not chosen.full)
+            more["weights"] = None if chosen.scratch else imagenet.WEIGHTS
+        numbers = {name: getattr(chosen, name) for name in self.least}
+        return type(self.recipe)(**numbers, **more)
+
+
+def carry_out(
+    plan: Callable[[], Plan],
+    folders: Sequence[Path],
+    *,
+    yes: bool,
+    prepare: Callable[[], object],
+    train: Callable[..., T],
+    work: Iterable[tuple],
+    tell: Callable[[list[T]], None],
+    together: bool = False,
+) -> int:
+    """Print the plan; with `yes` prepare, train what is not kept, and tell.
+
+    Of several processes that torchrun started, only the first fetches, writes and
+    tells. What is wrong is one sentence, and status 1.
+
+    Parameters
+    ----------
+    plan, prepare : callable
+        `prepare` fetches data.
+    folders : sequence of Path
+        Where files will lie.
+    yes : bool
+    train, work
+        As in `tailwise.training.processes.in_processes`; `tell` gets the results.
+    together : bool
+        Whether several processes may train one network.
+    """
+    device = profiles.current().device
+    try:
+        if not together and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise ValueError(
+                "torchrun started several processes, but these networks are trained in "
+                "one each: start it without torchrun, and GPUs share the networks"
+            )
+        with ranks.joined(device), open(os.devnull, "w") as nowhere:
+            with redirect_stdout(sys.stdout if ranks.first() else nowhere):
+                if ranks.first():
+                    print(found := plan())
+                    found.check(folders, device)
+                    if not yes:
+                        print(HINT)
+                    else:
+                        prepare()
+                ranks.wait()
+                if yes:
+                    rows = spread(train, list(work), device)
+                    if ranks.first():
+                        tell(rows)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(str(error).strip().partition("\n")[0], file=sys.stderr)
+        return 1
+    return 0
+
+
+def spread(train: Callable[..., T], work: Sequence[tuple], device: str) -> list[T]:
+    """``[train(*each) for each in work]``: on GPUs a process each, all kept when done.
+
+    Several processes that torchrun started train every network together.
+    """
+    n = torch.cuda.device_count() if device == "cuda" else 1
+    if n > 1 and len(work) > 1 and not ranks.together():
+        with TemporaryDirectory() as folder:
+            start = get_context("spawn")
+            with ProcessPoolExecutor(n, start, take_gpu, (folder, n)) as pool:
+                _in_each(pool, train, work, device)
+    jobs = 1 if ranks.together() else None
+    return in_processes(train, work, jobs=jobs, device=device)
+
+
+def _in_each(pool: Executor, train: Callable, work: Sequence[tuple], device: str):
+    calls = [pool.submit(in_processes, train, [each], device=device) for each in work]
+    try:
+        for call in calls:
+            call.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def take_gpu(folder: str, n: int) -> None:
+    """Make this process's the first of n GPUs that none has taken in a folder."""
+    for i in range(n):
+        with suppress(FileExistsError):
+            (Path(folder) / str(i)).touch(exist_ok=False)
+            torch.cuda.set_device(i)
+            return
+    raise RuntimeError(f"{n} GPUs are taken: expected one for each process")
