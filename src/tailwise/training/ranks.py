@@ -8,12 +8,15 @@ one gives, within rounding; where dropout draws, only in distribution.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
+
+PATIENCE = timedelta(days=2)  # in which the first fetches data
 
 
 @contextmanager
@@ -25,7 +28,8 @@ def joined(device: str) -> Iterator[None]:
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    kind = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(kind, timeout=PATIENCE)
     try:
         yield
     finally:
