@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from tailwise.training import epochs, ranks
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import generator_for
 
 X = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0].mean((1, 2)) > 0).long()

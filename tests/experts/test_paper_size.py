@@ -17,7 +17,7 @@ from tailwise import profiles
 from tailwise.data import longtails
 from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
-from tailwise.experts import large, longtail
+from tailwise.experts import large, paper_size
 from tailwise.experts.backbones import LAYOUTS, as_backbone
 from tailwise.experts.large import Start
 from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
@@ -25,7 +25,9 @@ from tailwise.ledger import claims
 from tools.paper import chapter4
 
 COUNTS = (110, 24, 6, 4)
-PLAN = longtail.Plan(epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2)
+PLAN = paper_size.Plan(
+    epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2
+)
 KINDS = ["visual, phase 2", "language, phase 2"]
 PLAIN = ((0.5,) * 3, (0.25,) * 3)
 
@@ -66,7 +68,7 @@ def starts():
 
 
 def run(folder, plan=PLAN, tell=None):
-    return longtail.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
+    return paper_size.run(starts(), task(), 0, plan=plan, folder=folder, tell=tell)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +108,9 @@ def test_a_finished_run_is_read(whole):
 
 def test_rows(whole):
     rows = {row["method"]: row for row in whole[0]}
-    kinds = [f"{k}, {s}" for k in starts() for s in longtail.STAGES]
+    kinds = [f"{k}, {s}" for k in starts() for s in paper_size.STAGES]
     assert set(kinds) < set(rows)
-    assert {longtail.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
+    assert {paper_size.MIXTURE, "scorer, summary", "scorer, scalar"} < set(rows)
     parts = torch.tensor(
         [[row[k] for k in ("many", "medium", "few")] for row in rows.values()]
     )
@@ -120,13 +122,13 @@ def test_rows(whole):
 
 def test_gains():
     accuracy = {"visual, phase 2": (0.5, 0.7), "language, phase 2": (0.6, 0.5)}
-    accuracy |= {longtail.MIXTURE: (0.75, 0.75)}
+    accuracy |= {paper_size.MIXTURE: (0.75, 0.75)}
     rows = [
         {"seed": seed, "method": name, "all": values[seed]}
         for name, values in accuracy.items()
         for seed in (1, 0)
     ]
-    gains = longtail.mixture_gains(rows, [*KINDS, "not trained"])
+    gains = paper_size.mixture_gains(rows, [*KINDS, "not trained"])
     assert gains == pytest.approx([0.15, 0.05])
 
 
@@ -136,7 +138,7 @@ def test_nothing_in_a_backbone_changes(tmp_path):
         kind: {n: x.clone() for n, x in start.backbone.module.state_dict().items()}
         for kind, start in given.items()
     }
-    longtail.run(given, task(), 0, plan=PLAN, folder=tmp_path)
+    paper_size.run(given, task(), 0, plan=PLAN, folder=tmp_path)
     for kind, start in given.items():
         for name, x in start.backbone.module.state_dict().items():
             assert torch.equal(x, before[kind][name]), name
@@ -147,7 +149,7 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
     with torch.device("meta"):
         module = import_torchvision().models.vit_b_16()
     module.heads = nn.Identity()
-    backbone, plan = as_backbone(module), longtail.Plan()
+    backbone, plan = as_backbone(module), paper_size.Plan()
     made = dict(generator=rng(), like=torch.zeros(1))
     d, depth = backbone.width, len(backbone.blocks)
     parts = [
@@ -161,53 +163,53 @@ def test_a_vit_b_16_grows_by_about_one_per_cent():
 
 
 def test_what_decides_the_claims(whole, tmp_path):
-    rows = longtail.run(
-        starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=longtail.PARTS
+    rows = paper_size.run(
+        starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=paper_size.PARTS
     )
     found = {row["method"]: row for row in rows}
     for row in whole[0]:  # the same experts
         assert found[row["method"]] == row
-    names = [longtail.PROBE, longtail.TUNED, *longtail.ABLATIONS]
+    names = [paper_size.PROBE, paper_size.TUNED, *paper_size.ABLATIONS]
     made = {f"{kind}, {name}" for kind in starts() for name in names}
-    made |= {"mean of two probes", longtail.TWINS, f"{longtail.TWIN}, phase 2"}
+    made |= {"mean of two probes", paper_size.TWINS, f"{paper_size.TWIN}, phase 2"}
     assert made == found.keys() - {row["method"] for row in whole[0]}
     assert (
-        longtail.run(
-            starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=longtail.PARTS
+        paper_size.run(
+            starts(), task(), 0, plan=PLAN, folder=tmp_path, parts=paper_size.PARTS
         )
         == rows
     )
 
 
 def work(folder, kind="visual"):
-    return longtail.Work(kind, starts()[kind], task(), 0, PLAN, folder)
+    return paper_size.Work(kind, starts()[kind], task(), 0, PLAN, folder)
 
 
 def test_a_probe_and_fine_tuning_are_those_of_the_chapter(tmp_path):
     mine = work(tmp_path)
-    head = longtail.Expert(mine.start.backbone, mine.fresh().head)
-    options = mine.options(longtail.PROBE) | {"checkpoint": None}
-    longtail.phases.linear_probe(head, mine.task.images, mine.task.labels, **options)
-    probe = mine.probe()[longtail.PROBE]
-    torch.testing.assert_close(probe, longtail.scores(head, mine.task.test_images))
+    head = paper_size.Expert(mine.start.backbone, mine.fresh().head)
+    options = mine.options(paper_size.PROBE) | {"checkpoint": None}
+    paper_size.phases.linear_probe(head, mine.task.images, mine.task.labels, **options)
+    probe = mine.probe()[paper_size.PROBE]
+    torch.testing.assert_close(probe, paper_size.scores(head, mine.task.test_images))
     mine = work(tmp_path)
-    head = longtail.Expert(mine.start.backbone, mine.fresh().head)
+    head = paper_size.Expert(mine.start.backbone, mine.fresh().head)
     rates = dict(lr=PLAN.tuned_lr, head_lr=PLAN.lr)
-    options = mine.options(longtail.TUNED, **rates)
+    options = mine.options(paper_size.TUNED, **rates)
     del options["checkpoint"]
     images, labels = mine.task.images, mine.task.labels
-    other, _ = longtail.phases.full_fine_tuning(head, images, labels, **options)
-    tuned = mine.tuned()[longtail.TUNED]
-    torch.testing.assert_close(tuned, longtail.scores(other, mine.task.test_images))
+    other, _ = paper_size.phases.full_fine_tuning(head, images, labels, **options)
+    tuned = mine.tuned()[paper_size.TUNED]
+    torch.testing.assert_close(tuned, paper_size.scores(other, mine.task.test_images))
 
 
 def test_features_of_a_backbone_are_those_of_an_expert_with_nothing_else():
     for start in starts().values():
-        head = longtail.make_expert(
+        head = paper_size.make_expert(
             start.backbone, 4, generator=rng(), tokens=0, adapter=0
         )
         images = task().test_images
-        found = longtail.plain(start.backbone, images)
+        found = paper_size.plain(start.backbone, images)
         torch.testing.assert_close(found, head.features(images))
 
 
@@ -217,7 +219,7 @@ def test_features_of_a_backbone_are_those_of_an_expert_with_nothing_else():
 def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     n, pad = 400, 2
     images = torch.rand(1, 3, 8, 6).expand(n, -1, -1, -1)
-    found = longtail.crop_and_flip(images, rng(), pad)
+    found = paper_size.crop_and_flip(images, rng(), pad)
     padded = nn.functional.pad(images[:1], (pad,) * 4, mode="reflect")[0]
     windows = padded.unfold(1, 8, 1).unfold(2, 6, 1).permute(1, 2, 0, 3, 4)
     both = torch.stack([windows, windows.flip(-1)]).flatten(1, 2)  # [2, 25, c, h, w]
@@ -226,7 +228,7 @@ def test_crops_are_shifted_windows_and_half_of_them_mirrored():
     assert same.any(0).all()
     # 5 standard errors of a share of n
     assert (same.any(2).double().mean(0) - 0.5).abs().max() < 2.5 / n**0.5
-    assert torch.equal(longtail.crop_and_flip(images, rng(), pad), found)
+    assert torch.equal(paper_size.crop_and_flip(images, rng(), pad), found)
 
 
 def test_resizing_is_part_of_the_layout():
@@ -257,7 +259,7 @@ def test_half_width_products_change_little_and_keep_types(kind):
     for half in (None, torch.bfloat16):
         backbone = as_backbone(module, half=half)
         given = dict(generator=rng(), tokens=2, adapter=2)
-        expert = longtail.make_expert(backbone, 4, **given)
+        expert = paper_size.make_expert(backbone, 4, **given)
         features = expert.features(images)
         # Not the square: after the last norm it is nearly constant, its slope noise.
         (features * torch.randn(features.shape, generator=rng(1))).sum().backward()
@@ -276,8 +278,8 @@ def test_phases_learn_with_half_width_products():
     images, labels = images_and_labels()
     expert = expert_of(tiny().float())
     expert.backbone = replace(expert.backbone, half=torch.bfloat16)
-    settings = longtail.Settings(steps=40, batch=32, lr=2e-2)
-    history = longtail.phases.phase_one(
+    settings = paper_size.Settings(steps=40, batch=32, lr=2e-2)
+    history = paper_size.phases.phase_one(
         expert, images.float(), labels, generator=rng(), settings=settings
     )
     first, last = (sum(part) for part in (history.losses[:5], history.losses[-5:]))
@@ -410,7 +412,7 @@ def test_the_command_writes_the_record(command, tmp_path, capsys):
     # What the chapter measured with the same code stays.
     assert record.measurements["ch4.other"][0].value == 0.5
     table = json.loads((tmp_path / "results" / "paper" / "cifar100.json").read_text())
-    gains = longtail.mixture_gains(table["rows"], KINDS)
+    gains = paper_size.mixture_gains(table["rows"], KINDS)
     assert measured.value == pytest.approx(gains.mean())
     assert record.verdicts["ch4.cifar"] in capsys.readouterr().out
     # Another ratio has its own table, and a plan that is not this one.
@@ -466,7 +468,7 @@ def test_weights_on_imagenet_21k_come_from_timm(monkeypatch):
     )
     backbone = as_backbone(start.backbone.module, large.TIMM)
     images = torch.rand(2, 3, 32, 32)
-    found, expected = longtail.plain(backbone, images), backbone.module(images)
+    found, expected = paper_size.plain(backbone, images), backbone.module(images)
     torch.testing.assert_close(found, expected)
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ImportError, match="need the package timm: pip install"):
@@ -485,5 +487,5 @@ def test_photographs_run_from_their_files_to_the_record(
     for text in ("non-commercial", "not tried here", "published:", "recorded in"):
         assert text in told
     table = json.loads((tmp_path / "results" / "paper" / f"{kind}.json").read_text())
-    assert len({row["method"] for row in table["rows"]}) == 8 + len(longtail.INPUTS)
+    assert len({row["method"] for row in table["rows"]}) == 8 + len(paper_size.INPUTS)
     assert {row["seed"] for row in table["rows"]} == {0, 1, 2}

@@ -28,10 +28,10 @@ from tailwise.ledger import provenance
 from tailwise.models import imagenet
 from tailwise.profiles import reseeded
 from tailwise.training import ranks
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import evaluated, fit, half_of
 from tailwise.training.photos import Shown
-from tailwise.training.streams import generator_for
 from tailwise.weighting.descent import descend_heads
 from tailwise.weighting.images import (
     FrozenPair,

@@ -26,8 +26,8 @@ from tailwise.ledger import provenance
 from tailwise.models.wide_resnet import wide_resnet
 from tailwise.softad import lenet
 from tailwise.softad.sam_and_group_dro import Method
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
 from tools.paper import record
 from tools.paper.harness import Parser, carry_out

@@ -22,8 +22,8 @@ from tailwise.data.assets import cache_dir
 from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
 from tailwise.data.imbalance import long_tail
-from tailwise.experts import large, longtail
-from tailwise.experts.longtail import Plan as Recipe
+from tailwise.experts import large, paper_size
+from tailwise.experts.paper_size import Plan as Recipe
 from tailwise.ledger import provenance
 from tailwise.models import imagenet
 from tools.book.layout import ROOT
@@ -41,7 +41,7 @@ KINDS = ("visual", "language")
 SINGLE = [
     f"{kind}, {name}"
     for kind in KINDS
-    for name in ("phase 1", "phase 2", longtail.PROBE, longtail.TUNED)
+    for name in ("phase 1", "phase 2", paper_size.PROBE, paper_size.TUNED)
 ]
 # Per cent of all classes; the first of LPT, the second of LIFT.
 PUBLISHED = {
@@ -94,13 +94,13 @@ def train(
     Returns
     -------
     list of dict
-        As `longtail.run`, and what was loaded.
+        As `paper_size.run`, and what was loaded.
     """
     half = None if full or device == "cpu" else torch.bfloat16
     task = task_of(kind, recipe, seed, Path(data))
     starts = load_starts(task.names, weights, device, half)
     here = Path(folder) / f"{kind}, ratio {recipe.ratio}"
-    rows = longtail.run(
+    rows = paper_size.run(
         starts, task, seed, plan=recipe, folder=here, tell=tell_step, parts=parts
     )
     loaded = {kind: start.weights for kind, start in starts.items()}
@@ -164,7 +164,7 @@ def parser() -> Parser:
     found = Parser(4, __doc__, Recipe(), least, seeds=range(3), folder=RUNS)
     found.add_argument("--data", choices=PUBLISHED, default="cifar100")
     found.add_argument("--ratio", type=int, choices=RATIOS, default=100)
-    found.add_argument("--parts", nargs="+", choices=longtail.PARTS)
+    found.add_argument("--parts", nargs="+", choices=paper_size.PARTS)
     found.add_argument("--lr", type=float, default=Recipe.lr)
     found.add_argument("--weights", choices=large.SUPERVISED, default=large.IN21K)
     found.add_argument("--full", action="store_true", help="no half-width products")
@@ -188,7 +188,7 @@ def main(given: list[str]) -> int:
     chosen, profile = parser().parse(given), profiles.current()
     recipe = parser().recipe_of(chosen, ratio=chosen.ratio, lr=chosen.lr)
     stopwatch, data, kind = provenance.Stopwatch(), cache_dir(), chosen.data
-    parts = tuple(chosen.parts or longtail.PARTS)
+    parts = tuple(chosen.parts or paper_size.PARTS)
     places = str(data), str(chosen.folder), profile.device
 
     def tell(found: list[list[dict]]) -> None:
@@ -202,7 +202,7 @@ def main(given: list[str]) -> int:
         print(table(rows), f"published: {known}\nrecorded in {path}", sep="\n\n")
         if kind in CLAIMED and not apart:
             rivals = [f"{one}, phase 2" for one in KINDS]
-            gains = longtail.mixture_gains(
+            gains = paper_size.mixture_gains(
                 rows, rivals if kind == "cifar100" else SINGLE
             )
             print(*record.enter("ch4", {CLAIMED[kind]: {None: gains}}, profile))

@@ -27,9 +27,9 @@ from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
 from tailwise.training import ranks
+from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import fit
-from tailwise.training.streams import generator_for
 from tools.book.layout import ROOT
 from tools.paper import record
 from tools.paper.harness import Parser, carry_out

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise.data.cifar import N_MAX, LongTail
-from tailwise.experts import phases
+from tailwise.experts import accuracy, phases
 from tailwise.experts.backbones import Backbone
 from tailwise.experts.expert import (
     CHUNK,
@@ -43,8 +43,8 @@ from tailwise.experts.scorer import (
     mix,
 )
 from tailwise.experts.training import Settings, fit
+from tailwise.training.batches import generator_for, instance_balanced
 from tailwise.training.checkpoint import Checkpoint
-from tailwise.training.streams import generator_for, instance_balanced
 
 MIXTURE = "mean of logits"
 TWIN, TWINS = "visual, twin", "mean of two visual experts"
@@ -378,15 +378,9 @@ def run(
                 found[f"{kind}, {name}"] = kept[name]
     labels = task.test_labels.cpu()
     return [
-        {"seed": seed, "method": name} | _accuracies(x, labels, task.groups)
+        {"seed": seed, "method": name} | accuracy.by_group(x, labels, task.groups)
         for name, x in found.items()
     ]
-
-
-def _accuracies(logits: Tensor, labels: Tensor, groups: dict[str, Tensor]) -> dict:
-    """NaN where a group has no class."""
-    right = (logits.argmax(-1) == labels).double()
-    return {name: right[mine[labels]].mean().item() for name, mine in groups.items()}
 
 
 def mixture_gains(rows: Sequence[dict], rivals: Sequence[str]) -> np.ndarray:

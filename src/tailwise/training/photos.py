@@ -12,7 +12,7 @@ from tailwise.data.compat import import_torchvision
 from tailwise.data.photos import Photos
 from tailwise.models import imagenet
 from tailwise.training import ranks
-from tailwise.training.streams import generator_for
+from tailwise.training.batches import generator_for
 
 READERS = 8  # processes that read images for a GPU, at most
 
