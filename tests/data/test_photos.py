@@ -134,7 +134,7 @@ def test_lesions_that_are_wrong_are_named(tmp_path, harm):
         path = root / isic.PATCHES.name
         lines = path.read_text().splitlines()
         path.write_text("\n".join(lines[:64]))
-        message = "has 3 images of group 2: expected at least 5"
+        message = "has 3 images of group 2: expected 20"
     if harm == "split":
         split, message = "all", "unknown split 'all'"
     with pytest.raises(ValueError, match=message):

@@ -32,6 +32,7 @@ PATCHES = Published(
 INSIDE = "ISIC_2019_Training_Input"
 MALIGNANT, BENIGN = ("MEL", "BCC", "SCC"), ("NV", "BKL", "DF", "VASC")
 SPLITS = {"train": 0.6, "val": 0.2, "test": 0.2}
+LEAST = 20  # of a group; those with a patch are left out where there are fewer
 
 
 def load_split(split: str, folder: Path | None = None) -> Photos:
@@ -50,7 +51,7 @@ def load_split(split: str, folder: Path | None = None) -> Photos:
         If a file is not there.
     ValueError
         For an unknown split, tables without the columns of the published ones,
-        photographs that are missing, and groups of fewer than five.
+        photographs that are missing, and fewer than `LEAST` of a class without patch.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {list(SPLITS)}")
@@ -103,9 +104,11 @@ def _read(root: Path) -> dict[str, Photos]:
     g, parts = np.random.default_rng(0), {name: [] for name in SPLITS}
     for group in np.unique(2 * y + place):
         rows = g.permutation(np.flatnonzero(2 * y + place == group))
-        if len(rows) < 5:
+        if len(rows) < LEAST:
+            if group % 2:
+                continue
             raise ValueError(
-                f"{root} has {len(rows)} images of group {group}: expected at least 5"
+                f"{root} has {len(rows)} images of group {group}: expected {LEAST}"
             )
         edges = (len(rows) * np.cumsum([*SPLITS.values()])[:-1]).astype(int)
         for name, some in zip(SPLITS, np.split(rows, edges)):
