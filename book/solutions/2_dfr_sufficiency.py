@@ -123,6 +123,7 @@ print(f"{independent[:, -1].mean():.2f} (birds, {NETWORKS})")
 plt.show()
 
 # %% tags=["exercise-check"]
+# May help: np.logical_or.accumulate, np.cumprod
 # Checks read: independent, zeros
 # - independent [networks, heads]: zeros if supports were independent
 # - zeros [networks, heads]: share of zeros in the mean of so many
@@ -308,6 +309,7 @@ for split in true:
     print(groups.bincount().tolist())
 
 # %% tags=["exercise-check"]
+# May help: replace, torch.zeros_like
 # Checks read: left
 # - left: by (set, edit) the share of the gain left [networks]
 if P.decides:

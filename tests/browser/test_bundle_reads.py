@@ -5,7 +5,7 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
-from built import give_up
+from built import CONFIG, give_up
 from looks import DESKTOP, READY
 
 from tools.book.layout import ROOT, Book
@@ -72,11 +72,12 @@ def test_it_reads_without_a_network(browser, folder):
     assert any("chapters/1_loss_weighting.html" in url for url in seen.results)
 
 
-ONLINE = "a[href*='github.com'], a[href*='colab.research'], .online"
+REPOSITORY = CONFIG["repository"]["url"]
+ONLINE = f"a[href^='{REPOSITORY}'], a[href*='colab.research'], .online"
 
 
 @pytest.mark.parametrize(
-    "name", ["index", "workshop/index", "chapters/1_loss_weighting"]
+    "name", ["index", "workshop/index", "chapters/1_loss_weighting", "changelog"]
 )
 def test_nothing_on_its_pages_leads_out_of_the_room(visiting, folder, name):
     with visiting(f"{folder.as_uri()}/site/book/{name}.html", viewport=DESKTOP) as page:

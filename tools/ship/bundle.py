@@ -24,7 +24,8 @@ FOLDERS = ("chapters", "solutions", "exercises")
 SLIDES = "_static/slides.html"
 HIDE = (
     b"<style>.dropdown-launch-buttons, .dropdown-source-buttons, .page-tools > a, "
-    b'.online, tr:has(a[href*="/releases"]) { display: none !important; }</style>'
+    b'.online, #in-colab, a[href="#in-colab"], tr:has(a[href*="/releases"]) '
+    b"{ display: none !important; }</style>"
 )
 
 
