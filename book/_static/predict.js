@@ -152,7 +152,7 @@
       for (const bet of own) bins[Math.min(BINS - 1, Math.floor((bet * BINS) / 100))] += 1;
       const row = make("figure", "", { className: "predict-bets" });
       const mean = own.reduce((sum, bet) => sum + bet, 0) / own.length;
-      const told = [`${own.length} bets, mean ${mean.toFixed(0)} %`];
+      const told = [`${own.length} bet${own.length > 1 ? "s" : ""}, mean ${mean.toFixed(0)} %`];
       if (isShown(item))
         told.push(
           `score ${brier(own, own.map(() => outcome(item))).toFixed(3)}`,
