@@ -20,7 +20,9 @@ from tailwise.softad import lenet, study
 from tools.book.layout import ROOT
 
 RESULT = ROOT / "book" / "results" / "softad" / "lenet.json"
-SIZE = study.Size(n_seeds=10, n_train=1000, n_val=500, n_test=1000, epochs=60, full=True)
+SIZE = study.Size(
+    n_seeds=10, n_train=1000, n_val=500, n_test=1000, epochs=60, full=True
+)
 
 
 def main() -> None:
