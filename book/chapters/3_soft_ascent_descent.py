@@ -58,7 +58,6 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-import pandas as pd
 import torch
 from torch.nn import functional as F
 
@@ -526,12 +525,9 @@ for label, e in costs.items():
 # First under the rare law, then trained on *clean* images and tested at all severities:
 
 # %% tags=["claim:ch3.composes_cvar", "claim:ch3.composes_dro", "claim:ch3.aggregate", "claim:ch3.tail_not_needed", "claim:ch3.clean_coce", "claim:ch3.clean_coce_a"]
-trained = {
-    "rare law": study.measured(rare, contests.COMPOSED),
-    "clean": study.measured(clean, contests.CLEAN),
-}
-tables = {law: ledger.enter(*of) for law, of in trained.items()}
-pd.concat(tables).fillna("")
+trained = {"rare law": (rare, contests.COMPOSED)}
+trained |= {"clean images": (clean, contests.CLEAN)}
+reports.entered(ledger, trained)
 
 # %% [markdown]
 # Pointwise compositions lose accuracy at the worst severity.

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tiny_result import made
 
 from tailwise.ledger import claims
 from tailwise.metrics import estimate
@@ -65,3 +66,19 @@ def test_the_committed_record_has_what_the_chapter_shows():
     assert set(rows.columns) == set(study.NAMES)
     assert list(rows.index.unique("method")) == METHODS
     assert len(rows) == len(METHODS) * len(rows.index.unique("seed"))
+
+
+def test_laws_side_by_side_are_what_each_measures_alone():
+    laws = {
+        "rare law": ({"mlp": made(), "cnn": made(1)}, contests.COMPOSED),
+        "clean images": ({"mlp": made(2)}, contests.CLEAN),
+    }
+    ledger, alone = claims.Ledger("ch3"), claims.Ledger("ch3")
+    found = reports.entered(ledger, laws)
+    for law, of in laws.items():
+        entries, table = study.measured(*of)
+        alone.enter(entries, table)
+        mine = found.loc[law]
+        assert mine[table.columns].equals(table)
+        assert (mine.drop(columns=table.columns) == "").all(axis=None)
+    assert ledger.to_record().measurements == alone.to_record().measurements

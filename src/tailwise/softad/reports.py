@@ -1,14 +1,14 @@
-"""What was recorded of the LeNet of chapter 3, by `tools/studies/study_lenet.py`."""
+"""Tables of chapter 3: of several laws, and of the LeNet that was recorded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from tailwise.ledger.claims import book_dir
+from tailwise.ledger.claims import Ledger, book_dir
 from tailwise.metrics import MEAN_AND_ERROR, Estimate, estimate
-from tailwise.softad import contests
+from tailwise.softad import contests, study
 from tailwise.softad.study import NAMES
 
 
@@ -29,6 +29,21 @@ def lenet_contests(rows: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
         change = values[label] - values[less[0] if less else "ERM"]
         found[claim] = {"": estimate(change)}
     return found
+
+
+def entered(
+    ledger: Ledger, trained: Mapping[str, tuple[dict[str, study.Result], dict]]
+) -> pd.DataFrame:
+    """Enter the contests of several laws of training; one table, with the law first.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    trained : dict
+        Law to the first two arguments of `tailwise.softad.study.measured`.
+    """
+    tables = {law: ledger.enter(*study.measured(*of)) for law, of in trained.items()}
+    return pd.concat(tables).fillna("")
 
 
 def lenet_table(rows: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
