@@ -181,7 +181,10 @@ def recorded() -> dict[str, dict]:
             continue
         if not record.exists():
             continue
-        kept = json.loads(record.read_text("utf-8"))
+        kept = largest = json.loads(record.read_text("utf-8"))
+        full = record.parents[1] / "full" / record.name
+        if full.exists():
+            largest = json.loads(full.read_text("utf-8"))
         ids = [
             c["id"]
             for c in stated["claims"]
@@ -189,7 +192,7 @@ def recorded() -> dict[str, dict]:
         ]
         found[path.stem] = {
             "page": f"book/{stated['page']}.html",
-            "verdicts": Counter(kept["verdicts"][id] for id in ids),
+            "verdicts": Counter(largest["verdicts"][id] for id in ids),
             "minutes": max(1, round(kept["provenance"]["wall_s"] / 60)),
         }
     return found

@@ -657,6 +657,23 @@ def test_verdicts_are_computed_again_when_a_table_is_made(ledger, book):
     assert table.loc["ch9.plain", "verdict"] == "not reproduced"
 
 
+def test_the_largest_record_counts_and_the_laptop_stands_beside_it(
+    ledger, book, tmp_path
+):
+    fill(ledger).save()
+    commit(book, tmp_path)
+    assert claims.largest("ch9").profile == "laptop"
+    assert board.headlines() == headline("laptop", claims.recorded)
+    ledger.record("ch9.plain", -1.0, n=40)
+    kept = claims.dumps(ledger.to_record()).replace('"laptop"', '"full"')
+    (book / "results" / "full").mkdir()
+    (book / "results" / "full" / "ch9.json").write_text(kept)
+    assert claims.largest("ch9").profile == "full"
+    first, beside = board.headlines().split("at the laptop's size: ")
+    assert first.startswith("Of 1 claims of the five papers: 1 not reproduced.")
+    assert beside.startswith("of 1 claims of the five papers: 1 reproduced. Of 1")
+
+
 def test_at_scale_compares_the_parts_of_this_run_with_the_record(
     ledger, book, tmp_path
 ):

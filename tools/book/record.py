@@ -177,12 +177,12 @@ def readme_table() -> str:
     """The README's table: a row per chapter with its recorded verdicts."""
     from tailwise import profiles
     from tailwise.ledger import claims
-    from tailwise.ledger.board import every_claim, headline
+    from tailwise.ledger.board import every_claim, headlines
     from tailwise.ledger.tables import tally
 
     boards = {name: every_claim(name, "recorded") for name in profiles.DECIDING}
     launch = f"https://colab.research.google.com/github/{repository(ROOT)}/blob/main"
-    lines = [headline("laptop", claims.recorded), ""]
+    lines = [headlines(), ""]
     lines += ["| chapter | question and finding | verdicts | run it |"]
     lines += ["| --- | --- | --- | --- |"]
     for chapter in map(claims.load, claims.chapters()):

@@ -23,9 +23,9 @@ class Card:
     finding : str
         The sentence of its answer that it prints in bold, else the first one.
     verdicts : tuple of str
-        Of the paper's claims, by the record at the laptop profile, the best first.
+        Of the paper's claims, by the largest record, the best first.
     minutes : int or None
-        Of that record, rounded, and at least 1.
+        Of the record at the laptop profile, rounded, and at least 1.
     monday : bool
         Whether it has a section *On Monday*.
     arxiv : str
@@ -88,7 +88,7 @@ def cards(book: Path) -> list[Card]:
         py = book / f"{chapter.page}.py"
         if not py.exists():
             continue
-        text, kept = prose(py), claims.recorded(chapter.key, "laptop")
+        text, small = prose(py), claims.recorded(chapter.key, "laptop")
         found.append(
             Card(
                 number=chapter.key.removeprefix("ch"),
@@ -96,8 +96,8 @@ def cards(book: Path) -> list[Card]:
                 question=" ".join(chapter.question.split()),
                 page=chapter.page,
                 finding=finding(text),
-                verdicts=_verdicts(chapter, kept),
-                minutes=max(1, round(kept.provenance["wall_s"] / 60)) if kept else None,
+                verdicts=_verdicts(chapter, claims.largest(chapter.key)),
+                minutes=small and max(1, round(small.provenance["wall_s"] / 60)),
                 monday="\n## On Monday\n" in text,
                 arxiv=chapter.paper.get("arxiv", ""),
             )

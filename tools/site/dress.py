@@ -16,7 +16,7 @@ import yaml
 
 from tailwise import matrix
 from tailwise.ledger import claims, export, stability
-from tailwise.ledger.board import freshest, headline
+from tailwise.ledger.board import freshest, headlines
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.site import bets, flip, handouts, point
@@ -116,7 +116,7 @@ def parts(found: list[Card]) -> dict[str, str]:
     return {
         "point": point.draw(measured, pages) if measured else "",
         "trust": trust(found),
-        "headline": headline("laptop", claims.recorded),
+        "headline": headlines(),
         "marks": render("marks.html", *TEMPLATES, cards=found),
         "cards": render("cards.md", *TEMPLATES, cards=found, count=Counter),
     }

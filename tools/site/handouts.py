@@ -61,7 +61,7 @@ def handout(card: Card, alt: str, parts: dict[str, str]) -> str:
 **{card.finding}** {parts["In one paragraph"]}
 
 *The finding above is what the means of our runs show; a verdict says what is decided.
-The paper’s claims, measured again on a laptop: {card.tally}.*
+The paper’s claims, measured again: {card.tally}.*
 
 ### Ask
 

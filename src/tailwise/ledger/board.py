@@ -20,6 +20,7 @@ from tailwise.ledger.claims import (
     Measurement,
     Record,
     chapters,
+    largest,
     latest,
     load,
     mark,
@@ -350,6 +351,19 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
             )
             sentences.append(f"What they claim was read in: {read_in}.")
     return Sentence(" ".join(sentences))
+
+
+def headlines() -> Sentence:
+    """`headline` of the largest records, and of the laptop's beside it."""
+    first = headline("laptop", lambda chapter, _: largest(chapter))
+    small = headline("laptop", recorded)
+    if first == small:
+        return first
+    beside = re.sub(r" What they claim [^.]*\.", "", small)
+    return Sentence(
+        f"{first} This counts the largest records; at the laptop's size: "
+        f"{beside[0].lower()}{beside[1:]}"
+    )
 
 
 READ_IN = {

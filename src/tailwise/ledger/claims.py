@@ -602,6 +602,12 @@ def recorded(chapter: str, profile: str) -> Record | None:
     return read_record(book_dir() / "results" / profile / f"{chapter}.json")
 
 
+def largest(chapter: str) -> Record | None:
+    """The committed record of the largest profile that has one."""
+    found = (recorded(chapter, name) for name in reversed(profiles.DECIDING))
+    return next((record for record in found if record), None)
+
+
 def latest(chapter: str, profile: str) -> Record | None:
     """What this machine measured last, or None."""
     return read_record(results_dir(profile) / f"{chapter}.json")
