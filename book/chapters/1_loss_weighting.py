@@ -193,7 +193,9 @@ print("five ratios: the batched heads equal the loop")
 #
 # $$
 # \varepsilon_\pm = \Phi\!\left(-(s^2\pm c)\sqrt{\frac{1-A}{s^2+\delta/(4\pi_+\pi_-)}}\right),
-# \quad
+# $$
+#
+# $$
 # c=\frac{2u-1}{4u(1-u)},
 # \quad
 # A=\frac{\delta u^2}{\pi_+}+\frac{\delta(1-u)^2}{\pi_-},

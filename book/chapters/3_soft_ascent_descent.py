@@ -143,7 +143,8 @@ ledger.record("ch3.soft_stays", soft)
 k = toy.labels.index("SoftAD, level 0.8")
 cliff = estimate(toy.accuracy[:, k])
 ledger.record("ch3.level_cliff", cliff)
-print(f"3 % hard, degrees beyond ERM: SharpDRO {turned}, SoftAD {soft}")
+print("3 % hard, degrees beyond ERM:")
+print(f"SharpDRO {turned}, SoftAD {soft}")
 print(f"SoftAD with level 0.8: accuracy {cliff}")
 
 # %% [markdown]
@@ -295,11 +296,11 @@ plt.show()
 # SharpDRO, as in the released code, *adds* such a gradient, of a mean that favours the worst severity, to that of the plain mean; it needs the severity of every training image.
 #
 # $$
-# g=\nabla\bar\ell(w),\quad e = r\,\frac{g}{\lVert g\rVert};
-# \qquad
-# \text{SAM: } \nabla\bar\ell(w+e);
-# \qquad
-# \text{SharpDRO: } g+\nabla\sum_s p_s\,\bar\ell_s(w+e),
+# \begin{aligned}
+# g&=\nabla\bar\ell(w),\quad e = r\,\frac{g}{\lVert g\rVert};\\
+# \text{SAM: }&\nabla\bar\ell(w+e);\\
+# \text{SharpDRO: }&g+\nabla\sum_s p_s\,\bar\ell_s(w+e),
+# \end{aligned}
 # $$
 #
 # where $\bar\ell$ is the mean loss, $\bar\ell_s$ that of severity $s$; every step multiplies $p_s$ by $\exp(\eta\,\bar\ell_s(w+e))$ and normalises.
@@ -614,7 +615,7 @@ for share in after:
         levels.log_ratio(moved, share, name, "chosen anew")
         for name in ("kept", "retrained")
     )
-    print(f"{share:.0%} reversed: level kept {kept}, retrained {new}")
+    print(f"{share:.0%} reversed: {kept} kept, {new} retrained")
 for claim, e in (("level_drift", kept), ("retrain", new)):
     ledger.record(f"ch3.{claim}", e)
 

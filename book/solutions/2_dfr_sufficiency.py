@@ -476,7 +476,7 @@ for seed, world in zip(SEEDS, skin):
         of_method.append(patch_effect(head, world))
 print(f"change of the score by a patch (skin, {NETWORKS})")
 for name, each in effects.items():
-    print(f"{name:<17}", "   ".join(str(e) for e in each))
+    print(name, *each, sep="\n  ")
 
 # %% tags=["exercise-check"]
 # May help: study.joined, study.refitted, study.own_head, estimate

@@ -175,7 +175,7 @@ def test_what_is_wrong_is_one_sentence(data, apart, capsys, monkeypatch, harm, m
     if harm == "few":
         more += ["--n-major", "31"]
     if harm == "disk":
-        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e6))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     if harm == "other settings":
         folder = apart / "runs" / "mlp, R 2, ldt 0, seed 0"
         Checkpoint(folder, about={"epochs": 9}).write(1, {"x": torch.ones(1)})
@@ -204,8 +204,10 @@ def test_chapter_4_prints_its_plan(monkeypatch, capsys):
     monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
     assert paper.main(["4", "--ratio", "50"]) == 0
     told = capsys.readouterr().out
-    # Two phases of two backbones, three seeds, ten epochs, and the images of that tail.
-    seen = 2 * 2 * 3 * 10 * 12_608
+    # Two phases of two backbones; of both a probe and, at 1.5 times, the whole; two
+    # more of one kind; four ablations of two. Three seeds, ten epochs, and that tail.
+    phases = 2 * 2 + 2 * (1 + 1.5) + 2 + 4 * 2
+    seen = phases * 3 * 10 * 12_608
     assert f"{seen / 10 / 3600:.1f} h" in told
     assert "add --yes" in told
 

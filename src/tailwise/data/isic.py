@@ -14,6 +14,7 @@ import torch
 
 from tailwise.data.assets import cache_dir
 from tailwise.data.photos import Photos, Published, fetched, unpacked
+from tailwise.profiles import reseeded
 
 NAME = "isic2019"
 _FROM = "https://isic-challenge-data.s3.amazonaws.com/2019"
@@ -101,7 +102,7 @@ def _read(root: Path) -> dict[str, Photos]:
             f"{root / INSIDE} to unpack them again"
         )
     y, place = both["y"].to_numpy(), both["patches"].to_numpy()
-    g, parts = np.random.default_rng(0), {name: [] for name in SPLITS}
+    g, parts = np.random.default_rng(reseeded(0)), {name: [] for name in SPLITS}
     for group in np.unique(2 * y + place):
         rows = g.permutation(np.flatnonzero(2 * y + place == group))
         if len(rows) < LEAST:
