@@ -646,7 +646,7 @@ ledger.enter(reports.lenet_contests(rows), table)
 
 # %% [markdown]
 # ERM fits it almost entirely, with the largest test loss.
-# COCE and COCE-A cut that by two fifths to a half, about as in the saved notebooks, and lose some accuracy.
+# COCE and COCE-A cut that strongly, COCE-A most, as in the saved notebooks, and lose some accuracy.
 # SharpDRO loses much, on average and at the worst severity; with half steps far less.
 # SAM has COCE-A's loss at a much smaller curvature.
 #

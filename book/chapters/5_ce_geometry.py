@@ -683,7 +683,7 @@ for gamma in (0.0, 0.5, 1.0, 1.5):
 #
 # Networks with offsets from the prediction reach the limit at `laptop`; at `full` they do not even fit.
 # The ridge on features is summed over images, so that ten times as many make it $\sqrt{10}$ times as strong.
-# We tested that: with such a ridge they do not fit on the laptop's 500 images either (two seeds), and with ten times as many epochs at the laptop's ridge they come nearer to the limit.
+# We tested that: with such a ridge they do not fit on the laptop's 500 images either; `tests/geometry/test_networks.py` does it again.
 # Where parts of other claims change sides the training set, ten times as large, is the likely cause; we did not test it.
 #
 # </details>

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tailwise.data import imbalance
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse
+from tailwise.geometry import collapse, study
 from tailwise.geometry import networks as training
 from tailwise.geometry.networks import Body, Recipe, train
 from tailwise.geometry.ufm import Config
@@ -416,6 +417,31 @@ def test_the_ridge_is_a_ridge_of_the_free_model_by_the_balance_of_both_factors()
         W, H = root * program.head, h / root
         squares = W.square().sum((1, 2)) + H.square().sum((1, 2))
     torch.testing.assert_close(found, loss + recipe.ridge / 2 * squares, **CLOSE)
+
+
+def test_four_times_the_images_are_twice_the_ridge():
+    recipe, task = RECIPES["features"], drawn()
+    more = replace(
+        task, counts=4 * task.counts, X=task.X.repeat(1, 4, 1), y=task.y.repeat(4)
+    )
+    program = training._Program(more, (Config(),), recipe)
+    twice = training._Program(
+        task, (Config(),), replace(recipe, ridge=2 * recipe.ridge)
+    )
+    with torch.no_grad():
+        found = program.objective(more.X, more.y.expand(2, -1))
+        expected = twice.objective(task.X, task.y.expand(2, -1))
+    torch.testing.assert_close(found, expected, **CLOSE)
+
+
+def test_offsets_from_the_prediction_fit_until_the_ridge_is_that_of_full():
+    """Ten times the images: the square root of ten times the ridge."""
+    task = imbalance.draw([0], 500, 50)
+    helped = study.all_assisted(task.counts, ("CE", "LDT 1/2", "CDT 1/2"))
+    for ridge, fits in ((1, True), (math.sqrt(10), False)):
+        recipe = replace(training.FEATURES, ridge=ridge * training.FEATURES.ridge)
+        recall = train(task, helped, recipe).train_recall.amin(-1)
+        assert ((recall > 0.99) if fits else (recall < 0.5)).all()
 
 
 def test_the_gradient_of_a_step_is_that_of_ordinary_modules(program, recipe):

@@ -11,7 +11,7 @@ import torch
 
 from tailwise.data import waterbirds
 from tailwise.ledger import claims
-from tailwise.training import photos
+from tailwise.training import photo_batches
 from tailwise.training.checkpoint import Checkpoint
 from tools.paper import __main__ as paper
 from tools.paper import chapter2
@@ -95,9 +95,9 @@ def test_the_claim_is_the_gain_of_the_worst_group(apart, trained, monkeypatch, c
 
 def test_images_follow_from_seed_epoch_and_row(birds, monkeypatch):
     split = waterbirds.load_split("train")
-    shown, other = (photos.Shown(split, 32, seed) for seed in (0, 1))
-    one, again = shown[3, 5], photos.Shown(split, 32, 0)[3, 5]
-    kept = photos.Shown(split, 32, 0, moved=False)
+    shown, other = (photo_batches.Shown(split, 32, seed) for seed in (0, 1))
+    one, again = shown[3, 5], photo_batches.Shown(split, 32, 0)[3, 5]
+    kept = photo_batches.Shown(split, 32, 0, moved=False)
     assert torch.equal(kept[3, 5], shown[0, 5])
     assert torch.equal(one, again)
     for changed in (shown[4, 5], other[3, 5], shown[0, 5]):
@@ -106,9 +106,9 @@ def test_images_follow_from_seed_epoch_and_row(birds, monkeypatch):
     # Processes that read change nothing, nor does the program's own generator.
     here = list(shown.batches(2, 16, "cpu"))
     torch.manual_seed(9)
-    loader = photos.DataLoader
+    loader = photo_batches.DataLoader
     monkeypatch.setattr(
-        photos,
+        photo_batches,
         "DataLoader",
         lambda data, **options: loader(data, **options | {"num_workers": 2}),
     )

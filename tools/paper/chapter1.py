@@ -31,7 +31,7 @@ from tailwise.training import ranks
 from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import evaluated, fit, half_of
-from tailwise.training.photos import Shown
+from tailwise.training.photo_batches import Shown
 from tailwise.weighting.descent import descend_heads
 from tailwise.weighting.images import (
     FrozenPair,

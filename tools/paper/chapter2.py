@@ -27,7 +27,7 @@ from tailwise.models import imagenet
 from tailwise.profiles import reseeded
 from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import evaluated, fit, half_of
-from tailwise.training.photos import Shown
+from tailwise.training.photo_batches import Shown
 from tools.book.layout import ROOT
 from tools.paper import record
 from tools.paper.harness import Parser, carry_out

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tailwise import profiles
 from tailwise.data.photos import Photos
 from tailwise.training.epochs import half_of
-from tailwise.training.photos import Shown
+from tailwise.training.photo_batches import Shown
 
 Make = Callable[[], nn.Module]
 Row = tuple[str, str, str]

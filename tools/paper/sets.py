@@ -96,7 +96,7 @@ SETS = {
     "isic": DataSet(
         title="ISIC 2019",
         licence="ISIC 2019: CC BY-NC 4.0, images of BCN20000, HAM10000 and MSK; labels "
-        "of patches by Bissoto et al., whose repository names no licence",
+        "of patches from a repository, debiasing-skin, that names no licence",
         fetched_gb=9.1,
         disk_gb=19.0,
         checked="25,331, of which at most 2,594 have a known patch; no checksum",

@@ -1,7 +1,7 @@
 """ISIC 2019, skin lesions with and without a coloured patch; fetched when called to.
 
-The challenge publishes photographs and diagnoses, Bissoto et al. (arXiv 2004.11457)
-which photographs of the archive show patches. What has both is used. Malignant are
+The challenge publishes photographs and diagnoses; a table in a public repository,
+``debiasing-skin``, which photographs show patches. What has both is used. Malignant are
 melanomas, basal and squamous cell carcinomas; actinic keratoses, which are neither,
 are left out. Both readings, and the splits, are ours: the paper's could not be read.
 """
@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 
 from tailwise.data.assets import cache_dir
-from tailwise.data.photos import Photos, Published, fetched, unpacked
+from tailwise.data.downloads import Published, fetched, unpacked
+from tailwise.data.photos import Photos
 from tailwise.profiles import reseeded
 
 NAME = "isic2019"
@@ -65,7 +66,7 @@ def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
     Raises
     ------
     OSError, ValueError
-        As in `load_split` and `tailwise.data.photos.unpacked`.
+        As in `load_split` and `tailwise.data.downloads.unpacked`.
     """
     root = (folder or cache_dir()) / NAME
     for file in (PATCHES, TRUTH):

@@ -1,9 +1,8 @@
 """Places-LT and iNaturalist 2018, whose classes are long-tailed; fetched if called to.
 
 Places-LT are 62,500 training images of Places365 and as many test images of each class,
-named in lists that go back to Liu et al. (arXiv 1904.05160). iNaturalist 2018 is what
-its publisher offers: training images, and those for validation, which the field takes
-as test images.
+named in lists that LIFT's repository holds. iNaturalist 2018 is what its publisher
+offers: training images, and those for validation, which the field takes as test images.
 """
 
 import json
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from tailwise.data.assets import cache_dir
 from tailwise.data.cifar import LongTail
-from tailwise.data.photos import Published, fetched, unpacked
+from tailwise.data.downloads import Published, fetched, unpacked
 
 READERS = 8  # threads
 _CSAIL = "http://data.csail.mit.edu/places/places365"
@@ -131,7 +130,7 @@ def prepare(kind: str, folder: Path | None = None, *, download: bool = False) ->
     Raises
     ------
     OSError, ValueError
-        As `tailwise.data.photos.unpacked`, and as `draw`.
+        As `tailwise.data.downloads.unpacked`, and as `draw`.
     """
     root = (folder or cache_dir()) / kind
     for file, inside in FILES[kind].items():

@@ -168,14 +168,16 @@ class Work:
     folder: Path
     tell: Tell | None = None
 
+    @property
+    def about(self) -> dict:
+        """What decides the outcome; how often a run is kept does not."""
+        known = dict(kind=self.kind, seed=self.seed, weights=self.start.weights)
+        known |= {"n": len(self.task.labels), "half": str(self.start.backbone.half)}
+        return known | asdict(self.plan) | {"every": None}
+
     def kept(self, name: str, train: Callable[[], dict[str, Tensor]]) -> dict:
         """Logits on the CPU: those on disk, or else what `train` returns."""
-        about = dict(kind=self.kind, seed=self.seed, weights=self.start.weights)
-        about |= {"n": len(self.task.labels), "half": str(self.start.backbone.half)}
-        about |= asdict(self.plan) | {
-            "every": None
-        }  # which does not change the outcome
-        done = Checkpoint(self.folder / name, about=about)
+        done = Checkpoint(self.folder / name, about=self.about)
         if found := done.read():
             return found[1]
         found = {key: x.cpu() for key, x in train().items()}
@@ -187,17 +189,13 @@ class Work:
         images, plan = self.task.images, self.plan
         side = getattr(images, "side", None) or images.shape[-1]
         settings = replace(plan.settings(len(self.task.labels)), **changed)
-        about = {"kind": self.kind, "seed": self.seed, "weights": self.start.weights}
-        about |= (
-            {"half": str(self.start.backbone.half)} | asdict(plan) | {"every": None}
-        )
         return dict(
             generator=generator_for(self.seed, self.kind, phase),
             settings=settings,
             augment=partial(crop_and_flip, pad=side // 8),
             progress=self.tell
             and (lambda step, loss: self.tell(f"{self.kind}, {phase}", step, loss)),
-            checkpoint=Checkpoint(self.folder / phase, plan.every, about),
+            checkpoint=Checkpoint(self.folder / phase, plan.every, self.about),
         )
 
     def fresh(self, **sizes) -> Expert:

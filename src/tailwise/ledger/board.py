@@ -320,7 +320,9 @@ def bold(row: dict) -> str:
     return f"**{row['verdict']}{marks}**"
 
 
-def headline(profile: str, read: Reader = freshest) -> Sentence:
+def headline(
+    profile: str, read: Reader = freshest, *, read_in: bool = True
+) -> Sentence:
     """The scoreboard in a few sentences: the papers' own claims by what we have read.
 
     Parameters
@@ -328,6 +330,8 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
     profile : str
     read : callable
         Which record of a chapter counts: `freshest` or `claims.recorded`.
+    read_in : bool
+        Whether to say in what the papers' claims were read.
     """
     if profile not in profiles.DECIDING:
         return Sentence(f"{SMOKE_RUN.capitalize()}.")
@@ -343,13 +347,13 @@ def headline(profile: str, read: Reader = freshest) -> Sentence:
         if of.empty:
             continue
         sentences.append(f"Of {len(of)} {name}: {counts(of.verdict)}.")
-        if origin == "this paper":
-            read_in = ", ".join(
+        if read_in and origin == "this paper":
+            kinds = ", ".join(
                 f"{sum(of.evidence == kind)} {how}"
                 for kind, how in READ_IN.items()
                 if sum(of.evidence == kind)
             )
-            sentences.append(f"What they claim was read in: {read_in}.")
+            sentences.append(f"What they claim was read in: {kinds}.")
     return Sentence(" ".join(sentences))
 
 
@@ -359,7 +363,7 @@ def headlines() -> Sentence:
     small = headline("laptop", recorded)
     if first == small:
         return first
-    beside = re.sub(r" What they claim [^.]*\.", "", small)
+    beside = headline("laptop", recorded, read_in=False)
     return Sentence(
         f"{first} This counts the largest records; at the laptop's size: "
         f"{beside[0].lower()}{beside[1:]}"

@@ -11,7 +11,7 @@ import pytest
 import tiny_photos
 
 from tailwise.data import celeba, isic
-from tailwise.data.photos import Published, fetched, unpacked
+from tailwise.data.downloads import Published, fetched, unpacked
 
 CONTENT = bytes(range(256)) * 40
 FILE = Published(
