@@ -46,7 +46,9 @@ def archive(n_train: int, n_test: int) -> tuple[bytes, dict[str, str]]:
     return packed.getvalue(), sums
 
 
-class _Answer(io.BytesIO):
+class Answer(io.BytesIO):
+    """What an address says, as torchvision reads it."""
+
     def __init__(self, content: bytes, url: str) -> None:
         super().__init__(content)
         self.length, self.url, self.headers = len(content), url, {}
@@ -66,7 +68,7 @@ def serve(monkeypatch, *, n_train: int = 400, n_test: int = 100, cut: int = 0) -
     def answer(request, *_, **__):
         url = getattr(request, "full_url", request)
         assert url == source.url
-        return _Answer(content[: len(content) - cut], url)
+        return Answer(content[: len(content) - cut], url)
 
     monkeypatch.setattr(urllib.request, "urlopen", answer)
 

@@ -34,7 +34,8 @@ def _places(root: Path, rng) -> Path:
             inside = f"{name[0]}/{name}/{i + 1:08}.jpg"
             _photo(root / "data_256" / inside, rng, label)
             # Lists of both kinds are about.
-            train.append(f"{'data_256/' if i % 2 else ''}{inside} {label}")
+            easy = f"train/{name.replace('/', '-')}/{i + 1:08}.jpg"
+            train.append(f"{easy if i % 2 else f'data_256/{inside}'} {label}")
         for _ in range(PER_CLASS):
             file = f"Places365_val_{len(test) + 1:08}.jpg"
             _photo(root / "val_256" / file, rng, label)

@@ -44,9 +44,12 @@ def test_a_picture_is_the_middle_of_the_shorter_side(tmp_path):
     ("harm", "message"),
     [
         ("few", "lists 143 images: expected 144"),
-        ("image", "1 images of .* are missing, such as 00000001.jpg"),
+        ("image", "1 images of .* such as 00000001.jpg: remove .*/data_256 to fetch"),
         ("class", "expected training images of all 5 classes"),
-        ("list", "has a list that is damaged: IndexError"),
+        ("empty", "lists 0 images: expected 144"),
+        ("row", r"has a list that is damaged: ValueError\("),
+        ("folder", "has a list that is damaged: KeyError"),
+        ("label", "/00000001.jpg is of class 3, expected 0"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, monkeypatch, harm, message):
@@ -58,9 +61,15 @@ def test_what_is_wrong_is_named(tmp_path, monkeypatch, harm, message):
         (root / "data_256" / "a" / "airfield" / "00000001.jpg").unlink()
     if harm == "class":
         classes.write_text(classes.read_text() + "/z/zoo 4\n")
-    if harm == "list":
+    if harm == "empty":
         train.write_text("")
-        message = "lists 0 images: expected 144"
+    for name, wrong in (
+        ("row", "data_256/a/airfield/00000001.jpg"),
+        ("folder", "train/aerodrome/00000001.jpg 0"),
+        ("label", "data_256/a/airfield/00000001.jpg 3"),
+    ):
+        if harm == name:
+            train.write_text(f"{wrong}\n{train.read_text()}")
     with pytest.raises(ValueError, match=message):
         longtails.draw("places", tmp_path)
 

@@ -1,19 +1,23 @@
 """Runs at paper size, on fakes in the real formats: plan, train, go on, record."""
 
 import gzip
+import hashlib
 import json
 import math
 import os
-import struct
 import sys
+import urllib.request
+from queue import Queue
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import tiny_chunks
+import tiny_cifar
+import tiny_mnist
 import tiny_ranks
 import torch
 
+from tailwise.data.compat import import_torchvision
 from tailwise.geometry import collapse
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
@@ -26,28 +30,12 @@ SIZES += ["--batch", "20", "--checks", "3", "--gammas", "0", "0.5"]
 SIZES += ["--ratios", "2", "4", "--seeds", "0", "1"]
 
 
-def idx(values: np.ndarray) -> bytes:
-    """An array as MNIST's own files hold it."""
-    shape = struct.pack(f">{values.ndim}I", *values.shape)
-    return bytes([0, 0, 8, values.ndim]) + shape + values.tobytes()
-
-
 pytestmark = pytest.mark.usefixtures("apart")
 
 
 @pytest.fixture
 def data(apart):
-    """300 images with a bar where their class says, as torchvision keeps them."""
-    rng, raw = np.random.default_rng(0), apart / "data" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, n in (("train", 300), ("t10k", 40)):
-        y = np.arange(n, dtype=np.uint8) % 10
-        images = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8)
-        for image, c in zip(images, y):
-            image[2 * c : 2 * c + 6] += 150
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(y))
-    return raw
+    return tiny_mnist.write(apart / "data")
 
 
 def run(folder, *more: str) -> int:
@@ -84,7 +72,7 @@ def test_the_real_plan_counts_what_the_paper_trains(monkeypatch):
     assert f"{seen / 1e4 / 3600:.1f} h" in told
 
 
-def test_from_files_to_record_and_stopped_half_way(data, apart, capsys, monkeypatch):
+def test_from_files_to_record(data, apart, capsys):
     assert run(apart, "--yes") == 0
     first = rows(apart)
     assert "recorded in" in capsys.readouterr().out
@@ -97,23 +85,6 @@ def test_from_files_to_record_and_stopped_half_way(data, apart, capsys, monkeypa
         gram, _ = collapse.predicted_grams(counts, delta, row["loss"])
         blocks = collapse.blocks(gram, counts < 24)
         assert row["W limit"]["ratio^2"] == pytest.approx(float(blocks.norm2_ratio))
-    # Stopped in the middle of the third network, it goes on from there.
-    monkeypatch.setenv("TAILWISE_CACHE", str(apart / "again"))
-    write, written = Checkpoint.write, []
-
-    def stop(self, step, tensors, **values):
-        write(self, step, tensors, **values)
-        written.append(step)
-        if len(written) == 15:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoint, "write", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(apart, "--yes")
-    assert len(list((apart / "runs").iterdir())) == 1
-    assert run(apart, "--yes") == 0
-    assert len(written) == 12 * 6
-    assert rows(apart) == first
 
 
 def test_a_network_learns_what_it_is_shown(data, apart, monkeypatch):
@@ -191,13 +162,31 @@ def test_a_wrong_number_is_named():
         chapter5.arguments(["--epochs", "0"])
 
 
-def test_an_archive_that_was_cut_is_refused(apart, capsys, monkeypatch):
-    raw = apart / "data" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    half = gzip.compress(idx(np.zeros((9, 28, 28), np.uint8)))[:-20]
-    (raw / "train-images-idx3-ubyte.gz").write_bytes(half)
+def test_mnist_is_fetched_whole(apart, monkeypatch):
+    raw = tiny_mnist.write(apart / "made")
+    served = {f"{p.name}.gz": gzip.compress(p.read_bytes()) for p in raw.iterdir()}
+    sums = [(name, hashlib.md5(x).hexdigest()) for name, x in served.items()]
+    monkeypatch.setattr(import_torchvision().datasets.MNIST, "resources", sums)
+
+    def answer(request, *_, **__):
+        name = request.full_url.rpartition("/")[2]
+        return tiny_cifar.Answer(served[name], request.full_url)
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    half = apart / "data" / ".MNIST.aside" / "MNIST" / "raw"  # of a run that was killed
+    half.mkdir(parents=True)
+    (half / "train-images-idx3-ubyte").touch()
+    assert len(sets.mnist(apart / "data", download=True).targets) == 300
+    assert [p.name for p in (apart / "data").iterdir()] == ["MNIST"]
+
+
+def test_half_of_mnist_is_refused(data, apart, capsys):
+    images = data / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-9])
     assert run(apart, "--yes") == 1
-    assert "MNIST is not in" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "MNIST is not in" in told
+    assert f"; remove {apart / 'data' / 'MNIST'} to fetch it again" in told
 
 
 def test_chapter_4_prints_its_plan(monkeypatch, capsys):
@@ -239,14 +228,14 @@ def test_torchrun_is_refused_where_it_does_nothing(monkeypatch, capsys):
     assert "start it without torchrun" in capsys.readouterr().err
 
 
-def test_each_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
-    taken = []
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
+    taken, gpus = [], Queue()
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    for _ in range(2):
-        harness.take_gpu(str(tmp_path), 2)
+    monkeypatch.setattr(harness, "end_with_parent", lambda: None)
+    for i in range(2):
+        gpus.put(i)
+        harness.take_gpu(gpus)
     assert taken == [0, 1]
-    with pytest.raises(RuntimeError, match="2 GPUs are taken"):
-        harness.take_gpu(str(tmp_path), 2)
 
 
 def test_networks_are_spread_over_gpus_and_read_from_what_they_kept(apart, monkeypatch):
@@ -272,6 +261,19 @@ def test_data_that_are_there_need_no_room(apart):
         assert source.room_gb() == source.disk_gb
         (apart / "data" / source.ready).mkdir(parents=True)
         assert source.room_gb() == 0
+
+
+def test_what_was_fetched_before_a_stop_needs_no_room_again(apart):
+    (data := apart / "data").mkdir()
+    for name, begun in (
+        ("waterbirds", ".0-waterbird_complete95_forest2water2.tar.gz.part"),
+        ("inaturalist", "inaturalist/.0-train_val2018.tar.gz.part"),
+    ):
+        (data / begun).parent.mkdir(exist_ok=True)
+        with (data / begun).open("wb") as part:
+            part.truncate(300_000_000)
+        left = sets.SETS[name].disk_gb - 0.3
+        assert sets.SETS[name].room_gb() == pytest.approx(left)
 
 
 def test_another_chapter_is_told_which_there_are(capsys):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tailwise.data import celeba, cifar, isic, longtails, waterbirds
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
+from tailwise.data.downloads import aside
 from tools.paper.plan import Row
 
 UNTRIED = "addresses not tried here"
@@ -48,17 +49,30 @@ class DataSet:
         return "images", f"{self.fetched_gb:g} GB", f"{self.checked}; {UNTRIED}"
 
     def room_gb(self) -> float:
-        """What must be free for it: nothing once it is there."""
-        return 0.0 if (cache_dir() / self.ready).exists() else self.disk_gb
+        """What must be free for it: nothing once it is there, less after a stop."""
+        folder = cache_dir()
+        if (folder / self.ready).exists():
+            return 0.0
+        name = Path(self.ready).parts[0]
+        begun = [folder / name, *folder.glob(f".*{name}*")]
+        inside = [path for each in begun for path in (each, *each.rglob("*"))]
+        there = sum(path.stat().st_size for path in inside if path.is_file())
+        return max(0.0, self.disk_gb - there / 1e9)
 
 
 def mnist(folder: Path, *, download: bool):
     """torchvision's training images of MNIST; a ValueError if they are not there."""
+    source, root = import_torchvision().datasets.MNIST, folder / "MNIST"
     try:
-        return import_torchvision().datasets.MNIST(folder, True, download=download)
+        if download and not root.exists():
+            with aside(root) as made:
+                source(made, download=True)
+                (made / root.name).rename(root)
+        return source(folder)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"MNIST is not in {folder}: {reason}") from error
+        reason = str(error).splitlines()[0].partition(". You can")[0]
+        again = f"; remove {root} to fetch it again" if root.exists() else ""
+        raise ValueError(f"MNIST is not in {folder}: {reason}{again}") from error
 
 
 _CIFAR = dict(fetched_gb=0.2, disk_gb=0.7, checked="torchvision checks them by MD5")
@@ -116,10 +130,10 @@ SETS = {
     "places": DataSet(
         title="Places-LT",
         licence="Places365: non-commercial research and education alone, as its page, "
-        "http://places2.csail.mit.edu, says; the lists lie in a repository that names "
-        "no licence",
-        fetched_gb=25.0,
-        disk_gb=52.0,
+        "http://places2.csail.mit.edu, says; the lists lie in repositories that "
+        "name none",
+        fetched_gb=26.6,
+        disk_gb=54.0,
         checked="archives by MD5; the lists by their length",
         ready="places/data_256",
         prepare=partial(longtails.prepare, "places", download=True),

@@ -6,7 +6,6 @@ What it holds is kept as ``cifar100.safetensors`` with a checksum, and read from
 
 import hashlib
 import json
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
+from tailwise.data.downloads import aside
 from tailwise.data.imbalance import long_tail
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded
@@ -199,5 +199,5 @@ def _there(folder: Path, kind: str, download: bool = False) -> dict[str, Cifar]:
 
 def _fetched(folder: Path, kind: str) -> dict[str, Cifar]:
     # Beside the result; gone with all that torchvision unpacked in it
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{kind}-") as temporary:
-        return _there(Path(temporary), kind, download=True)
+    with aside(folder / kind) as made:
+        return _there(made, kind, download=True)

@@ -1,14 +1,25 @@
-"""A file at its publisher's: how it is fetched, checked and unpacked."""
+"""A file at its publisher's: how it is fetched, checked and unpacked.
 
+Whenever a run is stopped, what it had is gone on with or removed by the next: a part
+of a file, and the folder ``.NAME.aside`` in which an archive is unpacked.
+"""
+
+import gzip
 import hashlib
 import shutil
-import tempfile
+import tarfile
 import urllib.request
+import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 WAIT = 60  # seconds that an address has to answer
+DAMAGED = EOFError, gzip.BadGzipFile, shutil.ReadError, tarfile.TarError
+DAMAGED += zipfile.BadZipFile, zlib.error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +30,14 @@ class Published:
     ----------
     name : str
         Under which it is kept.
-    url : str
+    urls : tuple of str
+        Whichever answers first with the file.
     md5 : str, optional
         Where one is published.
     """
 
     name: str
-    url: str
+    urls: tuple[str, ...]
     md5: str | None = None
 
 
@@ -35,37 +47,136 @@ def fetched(file: Published, folder: Path, *, download: bool) -> Path:
     Raises
     ------
     OSError
-        If it is not there and did not come; a part of it stays for the next time.
-    ValueError
-        If what came, or was there, does not match its checksum.
+        If it is not there, or no address had it; a part of it stays for the next time.
     """
     path = folder / file.name
     if not path.is_file():
-        if not download:
-            raise OSError(f"{file.name} is not in {folder}: it comes from {file.url}")
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            _fetch(file.url, part)
-        except (OSError, ValueError) as error:
-            raise OSError(
-                f"{file.name} did not come from {file.url}: {error}"
-            ) from error
-        _check(part, file)
-        part.rename(path)
+        _come(file, folder, download, lambda part: part.rename(path))
+    _clear(_parts(file, folder))
     return path
 
 
+def unpacked(
+    file: Published,
+    folder: Path,
+    inside: str,
+    *,
+    download: bool,
+    bare: bool = False,
+    check: Callable[[Path], object] = lambda found: None,
+) -> Path:
+    """The file or folder `inside` an archive, fetched and unpacked where it is not.
+
+    The archive is removed after that, so that it does not take room twice.
+
+    Parameters
+    ----------
+    bare : bool
+        Whether the archive may hold what else lies in the folder `inside`.
+    check : callable
+        ``check(found)`` before it is put in place; it raises what is wrong.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `fetched`; for an archive that is there and is not the published one, is cut
+        or damaged, or has nothing of this name in it; and what `check` raises.
+    """
+    target, archive = folder / inside, folder / file.name
+
+    def unpack(packed: Path) -> None:
+        with aside(target) as made:
+            try:
+                if file.name.endswith(".zip"):
+                    shutil.unpack_archive(packed, made, "zip")
+                else:  # "tar" reads those that are compressed, too
+                    shutil.unpack_archive(packed, made, "tar", filter="data")
+            except DAMAGED as error:
+                raise OSError(f"{file.name} is cut or damaged: {error}") from error
+            found = made / inside
+            if bare and not found.exists():
+                found = made
+            if not found.exists():
+                raise OSError(f"{file.name} has no {inside} in it")
+            check(found)
+            found.rename(target)
+
+    if not target.exists():
+        if archive.is_file():
+            _check(archive, file)
+            unpack(archive)
+        else:
+            _come(file, folder, download, unpack)
+    _clear([archive, *_parts(file, folder)])
+    return target
+
+
+@contextmanager
+def aside(target: Path) -> Iterator[Path]:
+    """A folder to make `target` in, without what a killed run has left there."""
+    made = target.with_name(f".{target.name}.aside")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _come(
+    file: Published, folder: Path, download: bool, take: Callable[[Path], object]
+) -> None:
+    """Fetch a file and `take` it, from the first address whose file can be taken."""
+    if not download:
+        raise OSError(
+            f"{file.name} is not in {folder}: it comes from {' or '.join(file.urls)}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    tried = []
+    for url, part in zip(file.urls, _parts(file, folder)):
+        whole = False
+        try:
+            _fetch(url, part)
+            whole = True
+            _check(part, file)
+            take(part)
+            return
+        except (OSError, ValueError, HTTPException) as error:
+            tried.append(f"{url}: {error}")
+            whole |= getattr(error, "code", None) == 416  # more than there is
+            # Not where this machine failed, such as for a full disk.
+            if whole and not getattr(error, "errno", None):
+                _clear([part])
+    raise OSError(
+        f"{file.name} did not come from {'; nor from '.join(tried)}; "
+        f"if you have it from elsewhere, put it into {folder}"
+    )
+
+
+def _parts(file: Published, folder: Path) -> list[Path]:
+    """Where what comes from each address lies until it is whole."""
+    return [folder / f".{i}-{file.name}.part" for i in range(len(file.urls))]
+
+
+def _clear(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
 def _fetch(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.is_file() else 0
+    # From the last byte that is there on: whoever has them all is not refused.
+    have = max(0, part.stat().st_size - 1) if part.is_file() else 0
     headers = {"User-Agent": "tailwise"} | ({"Range": f"bytes={have}-"} if have else {})
     asked = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(asked, timeout=WAIT) as answer:
-        goes_on = getattr(answer, "status", 200) == 206
+        if getattr(answer, "status", 200) != 206:
+            have = 0
         size = answer.headers.get("Content-Length")
-        with part.open("ab" if goes_on else "wb") as out:
+        with part.open("r+b" if have else "wb") as out:
+            out.truncate(have)
+            out.seek(have)
             shutil.copyfileobj(answer, out, 1 << 20)
-    whole = None if size is None else int(size) + goes_on * have
+    whole = None if size is None else int(size) + have
     if whole not in (None, found := part.stat().st_size):
         raise OSError(
             f"it was cut after {found} of {whole} bytes; the same command goes on there"
@@ -83,35 +194,3 @@ def _check(path: Path, file: Published) -> None:
             f"{file.name} is not the published file, and was removed: MD5 is "
             f"{found[:12]}…, expected {file.md5[:12]}…"
         )
-
-
-def unpacked(file: Published, folder: Path, inside: str, *, download: bool) -> Path:
-    """The file or folder `inside` an archive, fetched and unpacked where it is not.
-
-    The archive is removed after that, so that it does not take room twice.
-
-    Raises
-    ------
-    OSError, ValueError
-        As `fetched`; an OSError for an archive that is cut or damaged, or has nothing
-        of this name in it.
-    """
-    target = folder / inside
-    if target.exists():
-        return target
-    there = (folder / file.name).is_file()
-    archive = fetched(file, folder, download=download)
-    if there:
-        _check(archive, file)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacked-") as aside:
-        try:
-            filter = {} if archive.suffix == ".zip" else {"filter": "data"}
-            shutil.unpack_archive(archive, aside, **filter)
-        except (EOFError, OSError, shutil.ReadError, zlib.error) as error:
-            raise OSError(f"{file.name} is cut or damaged: {error}") from error
-        if not (found := Path(aside) / inside).exists():
-            raise OSError(f"{file.name} has no {inside} in it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        found.rename(target)
-    archive.unlink()
-    return target

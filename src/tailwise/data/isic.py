@@ -20,16 +20,19 @@ from tailwise.profiles import reseeded
 NAME = "isic2019"
 _FROM = "https://isic-challenge-data.s3.amazonaws.com/2019"
 IMAGES = Published(
-    name="ISIC_2019_Training_Input.zip", url=f"{_FROM}/ISIC_2019_Training_Input.zip"
+    name="ISIC_2019_Training_Input.zip",
+    urls=(f"{_FROM}/ISIC_2019_Training_Input.zip",),
 )
 TRUTH = Published(
     name="ISIC_2019_Training_GroundTruth.csv",
-    url=f"{_FROM}/ISIC_2019_Training_GroundTruth.csv",
+    urls=(f"{_FROM}/ISIC_2019_Training_GroundTruth.csv",),
 )
 PATCHES = Published(
     name="isic_bias.csv",
-    url="https://raw.githubusercontent.com/alceubissoto/debiasing-skin/master/"
-    "artefacts-annotation/isic_bias.csv",
+    urls=(
+        "https://raw.githubusercontent.com/alceubissoto/debiasing-skin/master/"
+        "artefacts-annotation/isic_bias.csv",
+    ),
 )
 INSIDE = "ISIC_2019_Training_Input"
 MALIGNANT, BENIGN = ("MEL", "BCC", "SCC"), ("NV", "BKL", "DF", "VASC")
@@ -100,7 +103,7 @@ def _read(root: Path) -> dict[str, Photos]:
     if gone := [file for file in files if not file.is_file()]:
         raise ValueError(
             f"{len(gone)} images of {root} are missing, such as {gone[0].name}: remove "
-            f"{root / INSIDE} to unpack them again"
+            f"{root / INSIDE} to fetch them again"
         )
     y, place = both["y"].to_numpy(), both["patches"].to_numpy()
     g, parts = np.random.default_rng(reseeded(0)), {name: [] for name in SPLITS}

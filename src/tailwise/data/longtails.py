@@ -1,7 +1,9 @@
 """Places-LT and iNaturalist 2018, whose classes are long-tailed; fetched if called to.
 
 Places-LT are 62,500 training images of Places365 and as many test images of each class,
-named in lists that LIFT's repository holds. iNaturalist 2018 is what its publisher
+named in two lists that public repositories hold copies of. One copy was read; no
+address was tried here. Lists from elsewhere are taken, too: ``Places_LT_train.txt`` and
+``Places_LT_test.txt`` in the folder ``places``. iNaturalist 2018 is what its publisher
 offers: training images, and those for validation, which the field takes as test images.
 """
 
@@ -9,7 +11,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,49 +23,58 @@ from tailwise.data.cifar import LongTail
 from tailwise.data.downloads import Published, fetched, unpacked
 
 READERS = 8  # threads
+WORDS = str.maketrans("/_", "  ")  # of a class in the name of its folder
 _CSAIL = "http://data.csail.mit.edu/places/places365"
-_LISTS = "https://raw.githubusercontent.com/shijxcs/LIFT/main/datasets/Places_LT"
+_RAW = "https://raw.githubusercontent.com"
+_LISTS = (
+    f"{_RAW}/SEUML/X-Maha/2b757f37e809db2c8eb100f7f26d707124229079/datasets/Places_LT",
+    f"{_RAW}/shijxcs/LIFT/main/datasets/Places_LT",
+)
 _INAT = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018"
+
+
+def _list(name: str) -> Published:
+    return Published(name=name, urls=tuple(f"{where}/{name}" for where in _LISTS))
+
+
 # What is inside an archive, or None for a file as it is.
 FILES: dict[str, dict[Published, str | None]] = {
     "places": {
         Published(
             name="categories_places365.txt",
-            url=f"{_CSAIL}/categories_places365.txt",
+            urls=(f"{_CSAIL}/categories_places365.txt",),
             md5="06c963b85866bd0649f97cb43dd16673",
         ): None,
-        Published(
-            name="Places_LT_train.txt", url=f"{_LISTS}/Places_LT_train.txt"
-        ): None,
-        Published(name="Places_LT_test.txt", url=f"{_LISTS}/Places_LT_test.txt"): None,
+        _list("Places_LT_train.txt"): None,
+        _list("Places_LT_test.txt"): None,
         Published(
             name="val_256.tar",
-            url=f"{_CSAIL}/val_256.tar",
+            urls=(f"{_CSAIL}/val_256.tar",),
             md5="e27b17d8d44f4af9a78502beb927f808",
         ): "val_256",
         Published(
             name="train_256_places365standard.tar",
-            url=f"{_CSAIL}/train_256_places365standard.tar",
+            urls=(f"{_CSAIL}/train_256_places365standard.tar",),
             md5="53ca1c756c3d1e7809517cc47c5561c5",
         ): "data_256",
     },
     "inaturalist": {
         Published(
-            name="categories.json.tar.gz", url=f"{_INAT}/categories.json.tar.gz"
+            name="categories.json.tar.gz", urls=(f"{_INAT}/categories.json.tar.gz",)
         ): "categories.json",
         Published(
             name="val2018.json.tar.gz",
-            url=f"{_INAT}/val2018.json.tar.gz",
+            urls=(f"{_INAT}/val2018.json.tar.gz",),
             md5="f2ed8bfe3e9901cdefceb4e53cd3775d",
         ): "val2018.json",
         Published(
             name="train2018.json.tar.gz",
-            url=f"{_INAT}/train2018.json.tar.gz",
+            urls=(f"{_INAT}/train2018.json.tar.gz",),
             md5="bfa29d89d629cbf04d826a720c0a68b0",
         ): "train2018.json",
         Published(
             name="train_val2018.tar.gz",
-            url=f"{_INAT}/train_val2018.tar.gz",
+            urls=(f"{_INAT}/train_val2018.tar.gz",),
             md5="b1c6952ce38f31868cc50ea72d066cc3",
         ): "train_val2018",
     },
@@ -159,14 +170,16 @@ def draw(kind: str, folder: Path | None = None) -> LongTail:
     read = _places if kind == "places" else _inaturalist
     try:
         names, splits = read(root)
-    except (KeyError, IndexError, json.JSONDecodeError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"{root} has a list that is damaged: {error!r}") from error
     for (files, _), n in zip(splits, COUNTS[kind]):
         if len(files) != n:
             raise ValueError(f"{root} lists {len(files)} images: expected {n}")
         if gone := [file for file in files if not file.is_file()]:
+            folder = root / gone[0].relative_to(root).parts[0]
             raise ValueError(
-                f"{len(gone)} images of {root} are missing, such as {gone[0].name}"
+                f"{len(gone)} images of {root} are missing, such as {gone[0].name}: "
+                f"remove {folder} to fetch them again"
             )
     (files, labels), (test_files, test_labels) = splits
     counts = torch.tensor(labels).bincount(minlength=len(names))
@@ -189,23 +202,26 @@ Split = tuple[list[Path], list[int]]
 
 def _places(root: Path) -> tuple[list[str], list[Split]]:
     lines = (root / "categories_places365.txt").read_text("utf-8").split()
-    names = [" ".join(line.split("/")[2:]).replace("_", " ") for line in lines[::2]]
-    splits = []
+    folders = [line.removeprefix("/") for line in lines[::2]]  # a/arena/hockey
+    # Lists name an image below data_256/a/arena/hockey or below train/arena-hockey.
+    label_of = {folder: i for i, folder in enumerate(folders)}
+    label_of |= {folder[2:].replace("/", "-"): i for i, folder in enumerate(folders)}
+    splits: list[Split] = []
     for split in ("train", "test"):
+        files, labels = [], []
         rows = (root / f"Places_LT_{split}.txt").read_text("utf-8").splitlines()
-        pairs = [row.split() for row in rows if row.strip()]
-        files = [_of_places(root, path) for path, _ in pairs]
-        splits.append((files, [int(label) for _, label in pairs]))
-    return names, splits
-
-
-def _of_places(root: Path, path: str) -> Path:
-    """Where an image of the lists lies; they name it below folders of several kinds."""
-    parts = PurePosixPath(path).parts
-    if parts[-1].startswith("Places365_val"):
-        return root / "val_256" / parts[-1]
-    letter = next(i for i, part in enumerate(parts) if len(part) == 1 and part != "/")
-    return root.joinpath("data_256", *parts[letter:])
+        for path, label in (row.split() for row in rows if row.strip()):
+            above, _, name = path.rpartition("/")
+            labels.append(int(label))
+            if split == "test":
+                files.append(root / "val_256" / name)
+                continue
+            i = label_of[above.removeprefix("data_256/").removeprefix("train/")]
+            if i != labels[-1]:
+                raise ValueError(f"{path} is of class {label}, expected {i}")
+            files.append(root / "data_256" / folders[i] / name)
+        splits.append((files, labels))
+    return [folder[2:].translate(WORDS) for folder in folders], splits
 
 
 def _inaturalist(root: Path) -> tuple[list[str], list[Split]]:

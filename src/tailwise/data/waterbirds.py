@@ -5,22 +5,23 @@ on water in 95 % of the training images (Sagawa et al., arXiv 1911.08731). Nobod
 publishes a checksum of the archive, so its groups are counted: those of `COUNTS`.
 """
 
-import tarfile
-import tempfile
-import zlib
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from tailwise.data.assets import cache_dir
+from tailwise.data.downloads import Published, unpacked
 from tailwise.data.photos import Photos
 
 NAME = "waterbird_complete95_forest2water2"
-URLS = (
-    f"https://nlp.stanford.edu/data/dro/{NAME}.tar.gz",  # the authors'
-    "https://worksheets.codalab.org/rest/bundles/0x505056d5cdea4e4eaa0e242cbfe2daa4/"
-    "contents/blob/",  # WILDS's
+ARCHIVE = Published(
+    name=f"{NAME}.tar.gz",
+    urls=(
+        f"https://nlp.stanford.edu/data/dro/{NAME}.tar.gz",  # the authors'
+        "https://worksheets.codalab.org/rest/bundles/"
+        "0x505056d5cdea4e4eaa0e242cbfe2daa4/contents/blob/",  # WILDS's
+    ),
 )
 SPLITS = ("train", "val", "test")
 COUNTS = {  # landbirds on land, on water; waterbirds on land, on water
@@ -55,7 +56,6 @@ def load_split(split: str, folder: Path | None = None) -> Photos:
 def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
     """Make sure that the images are there, and return their folder.
 
-    An archive that was fetched is unpacked aside and put in place once it was checked;
     ``NAME.tar.gz`` in `folder`, got in another way, is unpacked without a download.
 
     Parameters
@@ -63,50 +63,17 @@ def prepare(folder: Path | None = None, *, download: bool = False) -> Path:
     folder : Path, optional
         As in `load_split`.
     download : bool
-        If there is no archive, fetch one from `URLS`, whichever answers.
+        Fetch an archive if there is none.
 
     Raises
     ------
-    OSError
-        If no address answered, or an archive is damaged; the message says what was
-        tried.
-    ValueError
-        If images that are there are not the published ones.
+    OSError, ValueError
+        As `tailwise.data.downloads.unpacked`, and as `load_split`.
     """
-    folder = folder or cache_dir()
-    if (target := folder / NAME).is_dir():
-        _read(target)
-        return target
-    archive, tried = folder / f"{NAME}.tar.gz", []
-    if archive.is_file():
-        return _unpacked(archive, target)
-    for url in URLS if download else ():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".waterbirds-") as aside:
-            part = Path(aside) / archive.name
-            try:
-                torch.hub.download_url_to_file(url, part, progress=False)
-                return _unpacked(part, target)
-            except (OSError, ValueError) as error:
-                tried.append(f"{url} ({error})")
-    raise OSError(
-        f"Waterbirds is not in {folder}; tried {'; '.join(tried) or 'no download'}"
-    )
-
-
-def _unpacked(archive: Path, target: Path) -> Path:
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".waterbirds-") as aside:
-        found = Path(aside) / "all"
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(found, filter="data")
-        except (EOFError, tarfile.TarError, OSError, zlib.error) as error:
-            raise OSError(f"{archive.name} is cut or damaged: {error}") from error
-        # The authors' has a folder of this name in it, WILDS's has not.
-        if (found / NAME).is_dir():
-            found = found / NAME
-        _read(found)
-        found.rename(target)
+    # The authors' archive has the folder in it, WILDS's only what it holds.
+    folder, how = folder or cache_dir(), dict(bare=True, check=_read)
+    target = unpacked(ARCHIVE, folder, NAME, download=download, **how)
+    _read(target)
     return target
 
 
@@ -130,7 +97,7 @@ def _read(folder: Path) -> dict[str, Photos]:
         if gone := [file for file in files if not file.is_file()]:
             raise ValueError(
                 f"{len(gone)} images of {path} are missing, such as {gone[0].name}: "
-                f"remove {folder} to unpack them again"
+                f"remove {folder} to fetch them again"
             )
         found[split] = photos
     return found
