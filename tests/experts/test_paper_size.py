@@ -3,13 +3,15 @@
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import tiny_longtails
+import tiny_paper
 import torch
 from tiny_clip import ClipImageEncoder, torchvision_vit
+from tiny_paper import SmallPlan, starts
 from tiny_vit import expert_of, images_and_labels, rng, tiny
 from torch import nn
 
@@ -19,17 +21,13 @@ from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
 from tailwise.experts import large, paper_size
 from tailwise.experts.backbones import LAYOUTS, as_backbone
-from tailwise.experts.large import Start
 from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seeded
 from tailwise.ledger import claims
 from tools.paper import chapter4
 
 COUNTS = (110, 24, 6, 4)
-PLAN = paper_size.Plan(
-    epochs=1, batch=36, pool=4, blocks=1, tokens=2, adapter=2, every=2
-)
+PLAN = SmallPlan(epochs=1, batch=36)
 KINDS = ["visual, phase 2", "language, phase 2"]
-PLAIN = ((0.5,) * 3, (0.25,) * 3)
 
 
 class Killed(BaseException):
@@ -54,17 +52,6 @@ def task():
         counts=torch.tensor(COUNTS),
         names=tuple("abcd"),
     )
-
-
-def starts():
-    with seeded(rng(5)):
-        modules = torchvision_vit(), ClipImageEncoder()
-    first, second = (
-        as_backbone(module, large.resizing(LAYOUTS[kind], 32, *PLAIN))
-        for kind, module in zip(("torchvision", "clip"), modules)
-    )
-    names = torch.randn(4, 6, generator=rng(3))
-    return {"visual": Start(first, "tiny"), "language": Start(second, "clip", names)}
 
 
 def run(folder, plan=PLAN, tell=None):
@@ -383,22 +370,14 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setenv("TAILWISE_PROFILE", "paper")
     monkeypatch.setenv("TAILWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    monkeypatch.setattr(chapter4, "load_starts", lambda *_: starts())
+    tiny_paper.use(monkeypatch)
     monkeypatch.setattr(chapter4.cifar, "draw", lambda seed, **_: task())
-    monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
     there = replace(chapter4.SETS["cifar100"], prepare=lambda _: None)
     monkeypatch.setitem(chapter4.SETS, "cifar100", there)
-    sizes = {k: asdict(PLAN)[k] for k in ("pool", "blocks", "tokens", "adapter")}
-    monkeypatch.setattr(chapter4.Parser, "recipe_of", recipe_with(sizes))
     folder = str(tmp_path / "runs")
     given = ["--yes", "--folder", folder, "--epochs", "1", "--batch", "36"]
     given += ["--parts", "experts"]
     return lambda *more: chapter4.main([*given, *more])
-
-
-def recipe_with(sizes):
-    whole = chapter4.Parser.recipe_of
-    return lambda self, chosen, **more: whole(self, chosen, **sizes, **more)
 
 
 def test_the_command_writes_the_record(command, tmp_path, capsys):

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from tailwise.data import corruption
 from tailwise.ledger import claims
-from tailwise.training.checkpoint import Checkpoint
 from tools.paper import __main__ as paper
 from tools.paper import chapter3
 
@@ -42,7 +41,7 @@ def test_the_plan_comes_first_and_fetches_nothing(run, apart, capsys):
     assert not list(apart.iterdir())
 
 
-def test_from_the_archive_to_the_record_and_stopped(run, apart, monkeypatch, capsys):
+def test_from_the_archive_to_the_record(run, apart, monkeypatch, capsys):
     tiny_cifar.serve(monkeypatch)
     assert run("--yes") == 0
     told, first = capsys.readouterr().out, rows(apart)
@@ -56,26 +55,6 @@ def test_from_the_archive_to_the_record_and_stopped(run, apart, monkeypatch, cap
     assert all(len(row["test"]) == 6 for row in first)
     assert not (apart / "results" / "paper" / "ch3.json").exists()  # not the recipe
     assert not list((apart / "runs").iterdir())
-    # Stopped in the middle of the tenth network, a SharpDRO, and gone on from there; no
-    # network is needed to go on, or to be asked again.
-    tiny_cifar.serve(monkeypatch, cut=10)
-    monkeypatch.setenv("TAILWISE_CACHE", str(apart / "again"))
-    write, written = Checkpoint.write, []
-
-    def stop(self, step, tensors, **values):
-        write(self, step, tensors, **values)
-        written.append(step)
-        if len(written) == 2 * 9 + 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoint, "write", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run("--yes")
-    (left,) = (apart / "runs").iterdir()
-    assert "SharpDRO" in left.name
-    assert run("--yes") == 0
-    assert written == [1, 2] * 26
-    assert rows(apart) == first
 
 
 def test_two_processes_give_the_record_of_one(run, apart, monkeypatch):

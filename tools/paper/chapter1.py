@@ -11,7 +11,6 @@ CIFAR-10's samples come from training images held out, of which there are enough
 """
 
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ from tailwise.weighting.images import (
 from tailwise.weighting.simulation import crossing
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out
+from tools.paper.harness import Parser, carry_out, forget
 from tools.paper.plan import WEIGHTS, Plan, cost, reading, speed, training_rows
 from tools.paper.sets import SETS, DataSet
 
@@ -224,7 +223,7 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
     pair = FrozenPair(tuple(names), scaled["pool"], scaled["test"], tuple(own))
     sizes = [n for n in SAMPLES if n <= len(pool)]
     made = {str(n): curves(pair, n, prior, recipe, seed) for n in sizes}
-    shutil.rmtree(here, ignore_errors=True)
+    forget(here)
     return {"seed": seed, "losses": losses, "own": own, "curves": made}
 
 

@@ -8,7 +8,6 @@ count as malignant, that halves are drawn within groups, and that all is trained
 Waterbirds.
 """
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from tailwise.training.epochs import evaluated, fit, half_of
 from tailwise.training.photo_batches import Shown
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out
+from tools.paper.harness import Parser, carry_out, forget
 from tools.paper.plan import WEIGHTS, Plan, cost, reading, speed, training_rows
 from tools.paper.sets import SETS
 
@@ -129,7 +128,7 @@ def train(recipe: Recipe, seed: int, data: str, folder: str, device: str) -> dic
     )
     photos = {split: each.photos for split, each in shown.items()}
     result = _row(photos, features, scores, head)
-    shutil.rmtree(here, ignore_errors=True)
+    forget(here)
     return {"seed": seed, "losses": losses, **result}
 
 

@@ -9,7 +9,6 @@ Marked *ours*: every test image is shown at all six severities, so that rare one
 measured as well as common ones.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from tailwise.training.batches import generator_for
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out
+from tools.paper.harness import Parser, carry_out, forget
 from tools.paper.plan import Plan, cost, speed, training_rows
 from tools.paper.sets import SETS
 
@@ -209,7 +208,7 @@ def train(
         for s in range(len(NOISE))
     ]
     found = {split: judged(model, *parts[split][:2], device) for split in parts}
-    shutil.rmtree(here, ignore_errors=True)
+    forget(here)
     norm = torch.cat([p.detach().flatten() for p in model.parameters()]).norm().item()
     return {
         **dict(seed=seed, label=method.label, norm=norm, **found),

@@ -9,7 +9,6 @@ of batches.
 
 import argparse
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -32,7 +31,7 @@ from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import fit
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out
+from tools.paper.harness import Parser, carry_out, forget
 from tools.paper.plan import Plan, cost, speed, training_rows
 from tools.paper.sets import SETS, mnist
 
@@ -246,7 +245,7 @@ def train(
     )
     result = _row(model, X, y, counts, loss, gamma)
     kept = tracked[[epoch - 1 for epoch in sorted(checks)]]
-    shutil.rmtree(here, ignore_errors=True)
+    forget(here)
     return {
         **dict(R=ratio, loss=loss, gamma=gamma, seed=seed),
         "epochs": sorted(checks),

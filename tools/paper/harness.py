@@ -2,24 +2,32 @@
 
 import argparse
 import os
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TypeVar
 
 import torch
+from joblib import parallel_config
 
 from tailwise import profiles
+from tailwise.ledger import claims
 from tailwise.models import imagenet
-from tailwise.training import ranks
+from tailwise.training import cache, ranks
 from tailwise.training.processes import in_processes
 from tools.paper.plan import Plan
 
 T = TypeVar("T")
+# What `tailwise.files.write_whole` calls a file until it is whole, and seconds after
+# which nobody writes to it any more.
+PART, OLD = ".????????.part", 60
 HINT = "\nnothing was fetched: add --yes to accept the licences and start"
 
 
@@ -110,7 +118,10 @@ def carry_out(
     together : bool
         Whether several processes may train one network.
     """
-    device = profiles.current().device
+    profile = profiles.current()
+    device = profile.device
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # of torchrun
+        end_with_parent()
     try:
         if not together and int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise ValueError(
@@ -125,6 +136,8 @@ def carry_out(
                     if not yes:
                         print(HINT)
                     else:
+                        results = claims.results_dir(profile.name)
+                        sweep(*folders, results, *cache.folder().glob("chunks/*"))
                         prepare()
                 ranks.wait()
                 if yes:
@@ -144,12 +157,15 @@ def spread(train: Callable[..., T], work: Sequence[tuple], device: str) -> list[
     """
     n = torch.cuda.device_count() if device == "cuda" else 1
     if n > 1 and len(work) > 1 and not ranks.together():
-        with TemporaryDirectory() as folder:
-            start = get_context("spawn")
-            with ProcessPoolExecutor(n, start, take_gpu, (folder, n)) as pool:
-                _in_each(pool, train, work, device)
+        start = get_context("spawn")
+        gpus = start.SimpleQueue()
+        for i in range(n):
+            gpus.put(i)
+        with ProcessPoolExecutor(n, start, take_gpu, (gpus,)) as pool:
+            _in_each(pool, train, work, device)
     jobs = 1 if ranks.together() else None
-    return in_processes(train, work, jobs=jobs, device=device)
+    with parallel_config("loky", initializer=end_with_parent):
+        return in_processes(train, work, jobs=jobs, device=device)
 
 
 def _in_each(pool: Executor, train: Callable, work: Sequence[tuple], device: str):
@@ -161,11 +177,36 @@ def _in_each(pool: Executor, train: Callable, work: Sequence[tuple], device: str
         pool.shutdown(cancel_futures=True)
 
 
-def take_gpu(folder: str, n: int) -> None:
-    """Make this process's the first of n GPUs that none has taken in a folder."""
-    for i in range(n):
-        with suppress(FileExistsError):
-            (Path(folder) / str(i)).touch(exist_ok=False)
-            torch.cuda.set_device(i)
-            return
-    raise RuntimeError(f"{n} GPUs are taken: expected one for each process")
+def take_gpu(gpus: SimpleQueue) -> None:
+    """Make a GPU this process's, one that no other has."""
+    end_with_parent()
+    torch.cuda.set_device(gpus.get())
+
+
+def end_with_parent() -> None:
+    """End this process with the one that started it, which may be killed.
+
+    It would train on, into the folder of the network that the next run trains.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def sweep(*folders: Path) -> None:
+    """Remove files that were being written when a run was killed."""
+    for folder in folders:
+        for part in folder.glob(PART):
+            if time.time() - part.stat().st_mtime > OLD:
+                part.unlink(missing_ok=True)
+
+
+def forget(folder: Path) -> None:
+    """Remove a network's checkpoint, its JSON first: what is left of it is none."""
+    (folder / "state.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""A chapter at the size of its paper, as a command on the small data of tests.
+
+python tiny_paper.py CHAPTER […]      as python -m tools.paper
+
+What real data are known by, and the weights of chapter 4, are those of the small ones.
+Each checkpoint adds a line to the file $STEPS: of which network, after which step.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tiny_birds
+import tiny_clip
+import tiny_longtails
+import torch
+
+from tailwise.data import longtails, waterbirds
+from tailwise.experts import large, paper_size
+from tailwise.experts.backbones import LAYOUTS, as_backbone
+from tailwise.training.checkpoint import Checkpoint
+from tools.paper import __main__ as paper
+from tools.paper import chapter4
+
+PLAIN = ((0.5,) * 3, (0.25,) * 3)
+
+
+@dataclass(frozen=True)
+class SmallPlan(paper_size.Plan):
+    """What no option of chapter 4 says."""
+
+    pool: int = 4
+    blocks: int = 1
+    tokens: int = 2
+    adapter: int = 2
+    every: int = 2
+
+
+def starts(n_classes: int = len(tiny_longtails.COUNTS)) -> dict[str, large.Start]:
+    """Both backbones with random weights, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        modules = tiny_clip.torchvision_vit(), tiny_clip.ClipImageEncoder()
+        names = torch.randn(n_classes, 6)
+    first, second = (
+        as_backbone(module, large.resizing(LAYOUTS[kind], 32, *PLAIN))
+        for kind, module in zip(("torchvision", "clip"), modules)
+    )
+    return {
+        "visual": large.Start(first, "tiny"),
+        "language": large.Start(second, "clip", names),
+    }
+
+
+def use(monkeypatch) -> None:
+    """Take small data for real ones."""
+    monkeypatch.setattr(waterbirds, "COUNTS", tiny_birds.COUNTS)
+    for kind in longtails.KINDS:
+        monkeypatch.setitem(longtails.COUNTS, kind, tiny_longtails.SIZES)
+    monkeypatch.setattr(chapter4, "load_starts", lambda *_: starts())
+    monkeypatch.setattr(chapter4, "speed", lambda *_, **__: 10.0)
+    monkeypatch.setattr(chapter4, "Recipe", SmallPlan)
+
+
+def note_steps(file: Path, monkeypatch) -> None:
+    write = Checkpoint.write
+
+    def noted(self: Checkpoint, step: int, *given, **values) -> None:
+        write(self, step, *given, **values)
+        with file.open("a") as lines:
+            lines.write(f"{self.folder}: {step}\n")
+
+    monkeypatch.setattr(Checkpoint, "write", noted)
+
+
+if __name__ == "__main__":
+    use(small := pytest.MonkeyPatch())
+    note_steps(Path(os.environ["STEPS"]), small)
+    sys.exit(paper.main(sys.argv[1:]))
