@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from tailwise import profiles
 from tailwise.files import write_whole
-from tailwise.geometry.collapse import KINDS, step_counts
+from tailwise.geometry.seli import KINDS, step_counts
 from tailwise.geometry.ufm import UFM, Config, train_ufm
 from tailwise.ledger import provenance
 

@@ -134,7 +134,7 @@ plt.show()
 
 # %% [markdown]
 # The bars fall by a factor of a hundred.
-# "Few" is fewer than 20 images, "many" at least 100; the first are half of the classes.
+# "Few" is fewer than 20 images, "many" more than 100; the first are half of the classes.
 # Test sets are balanced: 20 pictures of each class, in the known fonts and in the unseen one.
 #
 # ## From names alone

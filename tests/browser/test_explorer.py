@@ -9,15 +9,15 @@ import torch
 from built import HTML
 from looks import MODES, violations
 
-from tailwise.geometry.collapse import (
+from tailwise.geometry.explorer import ROWS, source
+from tailwise.geometry.explorer import page as explorer_page
+from tailwise.geometry.seli import (
     Blocks,
     norms_and_cosines,
     predicted_grams,
     step_blocks,
     temperatures,
 )
-from tailwise.geometry.explorer import ROWS, source
-from tailwise.geometry.explorer import page as explorer_page
 
 BUILT = HTML / "book" / "chapters" / "5_ce_geometry.html"
 ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>alone</title>

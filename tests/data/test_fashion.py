@@ -1,17 +1,12 @@
-"""The shipped images, the three sources of all images, and the import guard."""
+"""The shipped images, and the three sources of all images."""
 
 import gzip
-import shutil
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from tailwise.data import assets, compat, fashion
-
-ASSET = "fashion-test-labels.idx.xz"
 
 
 def to_idx(array: np.ndarray) -> bytes:
@@ -62,38 +57,6 @@ def test_no_image_is_in_both_splits():
         for split in ("train", "test")
     )
     assert not train & test
-
-
-def test_every_asset_has_its_checksum():
-    listed = set(assets._checksums(assets.ASSETS))
-    data = {path.name for path in assets.ASSETS.iterdir() if path.suffix == ".xz"}
-    assert data <= listed
-    for name in listed:
-        assets.read_asset(name)
-    size = sum(path.stat().st_size for path in assets.ASSETS.iterdir())
-    assert size <= 8e6
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name in (ASSET, "SHA256SUMS"):
-        shutil.copy(assets.ASSETS / name, tmp_path)
-    return tmp_path
-
-
-def test_a_damaged_asset_is_named(folder):
-    raw = bytearray((folder / ASSET).read_bytes())
-    raw[len(raw) // 2] ^= 1
-    (folder / ASSET).write_bytes(raw)
-    with pytest.raises(ValueError, match=f"{ASSET} is damaged"):
-        assets.read_asset(ASSET, folder)
-
-
-@pytest.mark.parametrize("name", [ASSET, "SHA256SUMS"])
-def test_a_missing_asset_is_named(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(OSError, match=name):
-        assets.read_asset(ASSET, folder)
 
 
 def test_an_unknown_split_is_named():
@@ -202,14 +165,6 @@ def test_without_torchvision_it_says_so(sources, monkeypatch):
         fashion.load(full=True)
 
 
-def test_the_data_has_a_home(monkeypatch, tmp_path):
-    monkeypatch.delenv("TAILWISE_DATA", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert assets.cache_dir() == tmp_path / ".cache" / "tailwise"
-    monkeypatch.setenv("TAILWISE_DATA", "~/data")
-    assert assets.cache_dir() == tmp_path / "data"
-
-
 # IDX
 
 
@@ -235,75 +190,3 @@ def test_idx_is_read_back(shape):
 def test_what_is_not_idx_is_refused(raw, message):
     with pytest.raises(ValueError, match=message):
         fashion.parse_idx(raw)
-
-
-# The guard around torchvision's import
-
-
-@pytest.fixture
-def torchvision(tmp_path, monkeypatch):
-    """A torchvision that fails to import until its operators are defined."""
-    state = SimpleNamespace(error=None, defined=[], loads=0)
-
-    class Library:
-        def __init__(self, namespace, kind):
-            assert (namespace, kind) == ("torchvision", "DEF")
-
-        def define(self, schema):
-            state.defined.append(schema.split("(")[0])
-
-    package = tmp_path / "torchvision"
-    package.mkdir()
-    (package / "__init__.py").write_text(
-        "from torchvision import operators\n"
-        "import fake_state\n"
-        "if fake_state.error and 'nms' not in fake_state.defined:\n"
-        "    raise fake_state.error\n"
-    )
-    (package / "operators.py").write_text("import fake_state\nfake_state.loads += 1\n")
-    real = {m: sys.modules[m] for m in sys.modules if m.split(".")[0] == "torchvision"}
-    for name in real:
-        del sys.modules[name]
-    monkeypatch.setitem(sys.modules, "fake_state", state)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(torch.library, "Library", Library)
-    yield state
-    for name in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    sys.modules.update(real)
-
-
-NMS = "operator torchvision::nms does not exist"
-
-
-def test_missing_operators_are_declared_and_the_import_tried_again(torchvision):
-    torchvision.error = RuntimeError(NMS)
-    assert compat.import_torchvision() is sys.modules["torchvision"]
-    assert torchvision.defined == ["nms", "qnms"]
-    assert torchvision.loads == 2
-
-
-def test_a_sound_torchvision_is_left_alone(torchvision):
-    assert compat.import_torchvision() is sys.modules["torchvision"]
-    assert torchvision.defined == []
-    assert torchvision.loads == 1
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("operator torchvision::roi_align does not exist"),
-        RuntimeError("CUDA error"),
-        ImportError(NMS),
-        ValueError(NMS),
-    ],
-)
-def test_any_other_error_is_raised(torchvision, error):
-    torchvision.error = error
-    with pytest.raises(type(error), match=str(error)):
-        compat.import_torchvision()
-    assert torchvision.defined == []
-
-
-def test_the_real_torchvision_has_the_data_set():
-    assert compat.import_torchvision().datasets.FashionMNIST

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse, entries, race, sweep
+from tailwise.geometry import entries, race, seli, sweep
 from tailwise.geometry.networks import PRINTED, Networks
 from tailwise.ledger import claims
 from tailwise.metrics import estimate
@@ -70,7 +70,7 @@ def cosine_error(networks, s, loss, which):
         label = f"{loss} {gamma:g}" if gamma else "CE"
         own = three(getattr(networks, which)[s, networks.index(label)])
         delta = (COUNTS / COUNTS.max()) ** gamma
-        limits = collapse.predicted_grams(COUNTS, delta, loss.lower())
+        limits = seli.predicted_grams(COUNTS, delta, loss.lower())
         e, V = torch.linalg.eigh(limits["WH".index(which)])
         limit = three(V * e.clamp_min(0).sqrt())
         found.append((own - limit).abs().mean())
@@ -93,8 +93,8 @@ def test_networks_of_the_sweep_are_compared_one_by_one():
     def distance(s, label, kind, gamma):
         W = networks.W[s, networks.index(label)]
         delta = (COUNTS / COUNTS.max()) ** gamma
-        limit, _ = collapse.predicted_grams(COUNTS, delta, kind)
-        return collapse.gram_error(W @ W.T, limit).item()
+        limit, _ = seli.predicted_grams(COUNTS, delta, kind)
+        return seli.gram_error(W @ W.T, limit).item()
 
     limits = [("ldt", g) for g in (0.0, -0.5, 0.5, 1.0)] + [("cdt", 0.5)]
 

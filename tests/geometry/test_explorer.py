@@ -8,8 +8,8 @@ import pytest
 from IPython.display import HTML
 
 from tailwise.geometry import sweep
-from tailwise.geometry.collapse import step_blocks
 from tailwise.geometry.explorer import PANELS, ROWS, explorer, page
+from tailwise.geometry.seli import step_blocks
 
 
 class Tags(HTMLParser):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.flow import gradient_flow
 from tailwise.geometry.ufm import Config
 
@@ -54,7 +54,7 @@ def test_the_flow_is_descent_with_small_steps(i):
 def test_small_batches_are_close_to_the_flow():
     flow = gradient_flow(COUNTS, CONFIGS[:1], [300.0])
     W, _ = stepped(CONFIGS[0], 0.1, 300.0, batch=4)
-    assert collapse.gram_error(W @ W.T, flow.W[0, 0] @ flow.W[0, 0].T) < 0.03
+    assert seli.gram_error(W @ W.T, flow.W[0, 0] @ flow.W[0, 0].T) < 0.03
 
 
 def test_shorter_steps_change_little():
@@ -71,9 +71,9 @@ def test_each_member_has_its_own_times():
     for b, times in enumerate(([2.0, 9.0], [1.0, 90.0])):
         alone = gradient_flow(COUNTS, CONFIGS[b : b + 1], times)
         torch.testing.assert_close(both.W[b], alone.W[0], rtol=1e-6, atol=1e-6)
-    limit = collapse.predicted_grams(COUNTS, torch.ones(4), "ldt")
+    limit = seli.predicted_grams(COUNTS, torch.ones(4), "ldt")
     for v, error, gram in zip((both.W, both.H), (both.error_w, both.error_h), limit):
-        expected = collapse.gram_error(v[0] @ v[0].mT, gram)
+        expected = seli.gram_error(v[0] @ v[0].mT, gram)
         torch.testing.assert_close(error[0], expected, rtol=1e-6, atol=1e-6)
 
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from tailwise.data import imbalance
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse, study
 from tailwise.geometry import networks as training
+from tailwise.geometry import seli, study
 from tailwise.geometry.networks import Body, Recipe, train
 from tailwise.geometry.ufm import Config
 from tailwise.methods import losses
@@ -234,11 +234,11 @@ def test_errors_are_distances_to_the_limit_of_each_member(networks):
     assert networks.error_w.shape == networks.error_h.shape == (2, len(CONFIGS), 3)
     for i, config in enumerate(CONFIGS.values()):
         _, delta = centred(networks.H[0, i], config)
-        limits = collapse.predicted_grams(COUNTS, delta, config.kind)
+        limits = seli.predicted_grams(COUNTS, delta, config.kind)
         measured = (networks.W, networks.error_w), (networks.H, networks.error_h)
         for (v, error), limit in zip(measured, limits):
             v = v[:, i]
-            expected = collapse.gram_error(v @ v.mT, limit)
+            expected = seli.gram_error(v @ v.mT, limit)
             torch.testing.assert_close(error[:, i, -1], expected, **CLOSE)
 
 
@@ -261,8 +261,8 @@ def test_errors_on_the_way_are_those_of_the_networks_there(networks, recipe):
     for t, (W, _) in enumerate(seen[:3]):
         for i, config in enumerate(CONFIGS.values()):
             _, delta = centred(networks.H[0, i], config)
-            limit, _ = collapse.predicted_grams(COUNTS, delta, config.kind)
-            expected = collapse.gram_error(W[:, i] @ W[:, i].mT, limit)
+            limit, _ = seli.predicted_grams(COUNTS, delta, config.kind)
+            expected = seli.gram_error(W[:, i] @ W[:, i].mT, limit)
             torch.testing.assert_close(networks.error_w[:, i, t], expected, **CLOSE)
 
 
@@ -282,11 +282,11 @@ def test_class_means_are_centred_as_the_limit_is(networks):
     n = networks.task.counts
     for i, config in enumerate(CONFIGS.values()):
         H, delta = centred(networks.H[0, i], config)
-        v = collapse.null_direction(delta, config.kind)
+        v = seli.null_direction(delta, config.kind)
         weighted = (delta * v) @ networks.H[:, i]
         torch.testing.assert_close(weighted, torch.zeros_like(weighted), **CLOSE)
         # The limit has the same zero, and no other centre does.
-        _, limit = collapse.predicted_grams(n, delta, config.kind)
+        _, limit = seli.predicted_grams(n, delta, config.kind)
         zero = (delta * v) @ limit
         torch.testing.assert_close(zero, torch.zeros_like(zero), **CLOSE)
 
@@ -488,7 +488,7 @@ def test_a_warm_start_has_the_shape_of_the_limit(recipe):
         warm.head, cold.head, cold.loss.targets()[0].repeat(2, 1, 1)
     ):
         W, start = W.detach().double(), start.detach().double()
-        assert collapse.gram_error(W @ W.T, limit) < 1e-5  # single precision
+        assert seli.gram_error(W @ W.T, limit) < 1e-5  # single precision
         torch.testing.assert_close(W.norm(), start.norm(), rtol=1e-5, atol=0)
         # Of all with this shape and length, none in its frame is nearer to the start.
         U, _, Vh = torch.linalg.svd(start.T @ W, full_matrices=False)

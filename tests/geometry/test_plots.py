@@ -6,8 +6,8 @@ import torch
 from matplotlib.colors import same_color
 
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse, race, study, sweep
 from tailwise.geometry import plots as figures
+from tailwise.geometry import race, seli, study, sweep
 from tailwise.geometry.networks import FEATURES, Networks
 from tailwise.geometry.ufm import UFM, Config
 from tailwise.metrics import estimate
@@ -92,9 +92,9 @@ def test_planar_vectors_have_the_predicted_grams(counts, config):
     W, H = figures.planar_vectors(n, config)
     assert W.shape == H.shape == (3, 2)
     delta = (n / n.max()) ** config.gamma
-    for v, gram in zip((W, H), collapse.predicted_grams(n, delta, config.kind)):
+    for v, gram in zip((W, H), seli.predicted_grams(n, delta, config.kind)):
         torch.testing.assert_close(v @ v.T, gram)
-    torch.testing.assert_close(W @ H.T, collapse.sel_matrix(delta, config.kind))
+    torch.testing.assert_close(W @ H.T, seli.sel_matrix(delta, config.kind))
 
 
 def free(W, H):
@@ -143,7 +143,7 @@ def test_other_vectors_are_as_near_the_arrows_as_they_can_be(page):
     ):
         drawn = torch.from_numpy(np.array(dots.get_offsets()))
         # The shape is that of the model.
-        error = collapse.gram_error(drawn @ drawn.T, given @ given.T)
+        error = seli.gram_error(drawn @ drawn.T, given @ given.T)
         assert error < 1e-9
         tips = exact / exact.norm(dim=-1).max()
         least = (drawn - tips).square().sum()
@@ -164,7 +164,7 @@ def blocks(gammas, seeds=None):
     shape = (len(gammas),) if seeds is None else (seeds, len(gammas))
     g = torch.Generator().manual_seed(len(gammas))
     numbers = torch.rand(5, *shape, generator=g, dtype=torch.float64) + 0.5
-    return collapse.Blocks(*numbers)
+    return seli.Blocks(*numbers)
 
 
 def swept(loss="LDT", seeds=None, ratio=10.0, half=5):
@@ -184,7 +184,7 @@ def test_lengths_are_theory_ours_and_the_papers(page, seeds):
     for i, (loss, kind, gamma) in enumerate((("LDT", "ldt", 1), ("wCE", "ldt", 0))):
         line, filled, hollow = ax.lines[3 * i : 3 * i + 3]
         fine = torch.as_tensor(line.get_xdata())
-        w, _ = collapse.step_blocks(5, 5, 10, gamma * fine, kind)
+        w, _ = seli.step_blocks(5, 5, 10, gamma * fine, kind)
         np.testing.assert_allclose(line.get_ydata(), w.norm2_ratio, rtol=1e-5)
         ratio = own[loss].W.norm2_ratio.log()
         ratio = (ratio if seeds is None else ratio.mean(0)).exp()

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from tailwise.geometry import collapse, entries, printed
+from tailwise.geometry import entries, printed, seli
 
 RNG = np.random.default_rng
 
 
 def cases():
     for k, R, gamma in product((4, 6, 20), (2, 7, 100), printed.GAMMAS):
-        n = collapse.step_counts(k // 2, k // 2, R)
-        delta = collapse.temperatures(n, gamma) * R**gamma  # one of a minority class
+        n = seli.step_counts(k // 2, k // 2, R)
+        delta = seli.temperatures(n, gamma) * R**gamma  # one of a minority class
         yield k, R, gamma, n, delta
 
 
@@ -45,23 +45,23 @@ def test_corollaries_at_the_square_root():
     rng = RNG(0)
     for _ in range(50):
         n = torch.tensor(np.round(10 ** rng.uniform(0, 3, 7)))
-        delta = collapse.etf_temperatures(n)
-        W, H = collapse.predicted_grams(n, delta, "cdt")
-        own = collapse.sel_matrix(delta, "cdt").diagonal()
+        delta = seli.etf_temperatures(n)
+        W, H = seli.predicted_grams(n, delta, "cdt")
+        own = seli.sel_matrix(delta, "cdt").diagonal()
         cos = own / (W.diagonal() * H.diagonal()).sqrt()
         torch.testing.assert_close(cos, torch.ones_like(cos))
-        W, H = collapse.predicted_grams(n, delta, "ldt")
+        W, H = seli.predicted_grams(n, delta, "ldt")
         scaled = H * delta * delta.unsqueeze(-1)  # of M D
         for gram in (W, scaled):
-            assert collapse.gram_error(gram, collapse.etf_gram(7)) < 1e-9
+            assert seli.gram_error(gram, seli.etf_gram(7)) < 1e-9
 
 
 def test_more_examples_only_rescale():
     """Remark 3: counts times a^2 are W's Gram times a, and H's divided by it."""
     for _, _, _, n, delta in list(cases())[::7]:
         pairs = zip(
-            collapse.predicted_grams(9 * n, delta, "cdt"),
-            collapse.predicted_grams(n, delta, "cdt"),
+            seli.predicted_grams(9 * n, delta, "cdt"),
+            seli.predicted_grams(n, delta, "cdt"),
             (3, 1 / 3),
         )
         for more, gram, factor in pairs:
@@ -70,20 +70,20 @@ def test_more_examples_only_rescale():
 
 def test_the_singular_vectors_are_the_logits():
     for _, _, _, n, delta in cases():
-        W, H = collapse.predicted_grams(n, delta, "cdt")
-        Z = collapse.sel_matrix(delta, "cdt")
+        W, H = seli.predicted_grams(n, delta, "cdt")
+        Z = seli.sel_matrix(delta, "cdt")
         # W W^T = (Z N Z^T)^(1/2), and the columns of Z are orthogonal to D^-1 1.
         torch.testing.assert_close(W @ W, (Z * n) @ Z.mT)
         assert ((1 / delta) @ Z).abs().max() < 1e-9
         assert torch.linalg.matrix_rank(Z, rtol=1e-9) == len(n) - 1
 
 
-@pytest.mark.parametrize("kind", collapse.KINDS)
+@pytest.mark.parametrize("kind", seli.KINDS)
 def test_limits_are_where_the_forms_go(kind):
     for k in (4, 6, 10):
         for gamma in (-1.5, -0.5, 0, 1 / 6, 0.3, 0.5, 1.2):
             stated = printed.limits(k, gamma, kind)
-            W, H = collapse.step_blocks(k // 2, k // 2, 1e50, gamma, kind)
+            W, H = seli.step_blocks(k // 2, k // 2, 1e50, gamma, kind)
             found = W.cos_minor, W.cos_major, H.cos_minor, H.cos_major
             assert [x.item() for x in found] == pytest.approx(
                 list(stated.values()), abs=1e-6
@@ -102,9 +102,9 @@ def test_the_dual_of_any_share():
     """B* is minus the multipliers times the temperatures of the wrong class."""
     for k_major, k_minor, R, gamma in product((2, 7), (3, 5), (4, 50), (-0.5, 0.3, 1)):
         Delta = R**gamma
-        n = collapse.step_counts(k_major, k_minor, R)
-        delta = collapse.temperatures(n, gamma) * Delta
-        ours = -(collapse.multipliers(n, delta, "cdt") * delta.unsqueeze(-1))[-1, 0]
+        n = seli.step_counts(k_major, k_minor, R)
+        delta = seli.temperatures(n, gamma) * Delta
+        ours = -(seli.multipliers(n, delta, "cdt") * delta.unsqueeze(-1))[-1, 0]
         args = k_major, k_minor, R, Delta
         assert printed.dual(*args, swap=False) == pytest.approx(ours.item(), rel=1e-9)
         assert printed.dual(*args, swap=True) != pytest.approx(ours.item(), rel=1e-2)
@@ -155,8 +155,8 @@ def test_the_shortest_vector_is_found():
 
 def test_the_width_counts_both_groups():
     fine = torch.linspace(-1, 2, 3001).double()
-    for kind in collapse.KINDS:
-        W, _ = collapse.step_blocks(5, 5, 100, fine, kind)
+    for kind in seli.KINDS:
+        W, _ = seli.step_blocks(5, 5, 100, fine, kind)
         inside = [
             g
             for g, a, b in zip(fine.tolist(), W.cos_major, W.cos_minor)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tailwise.geometry import collapse, race
+from tailwise.geometry import race, seli
 from tailwise.geometry.ufm import Config, Descent, Loss, start, train_ufm
 
 SETTINGS = ((10, "ldt", 0.0), (3, "cdt", 0.5))
@@ -64,7 +64,7 @@ def test_steps_are_what_they_are_called(method):
 
 def test_normalised_steps_are_those_of_the_model():
     found = race.race("normalised", [5, 0, 1], settings=SETTINGS, steps=60, checks=3)
-    n = torch.stack([collapse.step_counts(5, 5, R, 5) for R, *_ in SETTINGS])
+    n = torch.stack([seli.step_counts(5, 5, R, 5) for R, *_ in SETTINGS])
     for i, (_, kind, gamma) in enumerate(SETTINGS):
         configs = [Config(kind, gamma, lr=found.rate, seed=s) for s in (0, 1)]
         trained = train_ufm(n[i], configs, d=20, steps=60, checks=3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse, study
+from tailwise.geometry import seli, study
 from tailwise.geometry.networks import FEATURES, Networks
 from tailwise.geometry.ridge import ridge_grams
 from tailwise.geometry.ufm import UFM, Config, Loss, train_ufm
@@ -92,7 +92,7 @@ def test_offsets_at_the_symmetric_point_are_the_weights(counts):
     torch.testing.assert_close(rest, rest[:1].expand_as(rest), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", collapse.KINDS)
+@pytest.mark.parametrize("kind", seli.KINDS)
 @pytest.mark.parametrize("gamma", [-0.5, 0.0, 0.25])
 @pytest.mark.parametrize("power", [0.0, 0.7])
 def test_with_the_offsets_the_limit_balances_at_any_ridge(kind, gamma, power):
@@ -100,15 +100,15 @@ def test_with_the_offsets_the_limit_balances_at_any_ridge(kind, gamma, power):
     config = Config(kind, gamma, weight_power=power, ridge=0.1, seed=3)
     found = study.assisted(n, config)
     assert replace(found, offset=None) == config
-    delta = collapse.temperatures(n, gamma)
+    delta = seli.temperatures(n, gamma)
     loss = Loss(n.unsqueeze(0), [found])
     # Far along the ray of the limit all margins are equal, and the slope of the loss
     # at the logits is proportional to the multipliers, times the counts of the labels.
-    z = 40 * collapse.sel_matrix(delta, kind).mT  # [k (y), k (c)]
+    z = 40 * seli.sel_matrix(delta, kind).mT  # [k (y), k (c)]
     z.requires_grad_()
     loss.log_value((z * n.sqrt().unsqueeze(-1)).unsqueeze(0)).sum().backward()
     slope = z.grad / n.unsqueeze(-1)
-    dual = collapse.multipliers(n, delta, kind) * loss.factor[0].mT  # [k (c), k (y)]
+    dual = seli.multipliers(n, delta, kind) * loss.factor[0].mT  # [k (c), k (y)]
     between = ~torch.eye(4, dtype=torch.bool)
     ratio = (slope.mT / dual)[between]
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-6, atol=0)
@@ -128,7 +128,7 @@ def test_the_grid_is_every_kind_ratio_and_exponent():
     assert cells == {
         (R, kind, gamma, seed)
         for R in study.RATIOS
-        for kind in collapse.KINDS
+        for kind in seli.KINDS
         for gamma in study.GAMMAS
         for seed in (3, 8)
     }
@@ -145,7 +145,7 @@ def test_limits_are_trained_as_each_alone():
     assert list(found) == [("a", 10), ("a", 30), ("b", 10), ("b", 30)]
     for (name, R), errors in found.items():
         for seed in range(2):
-            n = collapse.step_counts(5, 5, R, 5)
+            n = seli.step_counts(5, 5, R, 5)
             alone = train_ufm(n, [replace(configs[name], seed=seed)], steps=20, d=12)
             W, H = alone.W[0], alone.H[0]
             cosine = (W * H).sum(-1) / (W.norm(dim=-1) * H.norm(dim=-1))
@@ -159,8 +159,8 @@ def test_limits_are_trained_as_each_alone():
 )
 def test_the_slowest_margin_is_where_it_was_put(kind, gamma):
     n = torch.tensor([50.0, 20, 9, 4], dtype=torch.float64)
-    delta = collapse.temperatures(n, gamma)
-    dual = collapse.multipliers(n, delta, kind)
+    delta = seli.temperatures(n, gamma)
+    dual = seli.multipliers(n, delta, kind)
     pairs = [(c, y) for c in range(4) for y in range(4) if c != y]
     W, H = torch.eye(4).double().expand(12, 4, 4), []
     for c, y in pairs:
@@ -179,8 +179,8 @@ def test_the_slowest_margin_is_where_it_was_put(kind, gamma):
 
 
 def test_margins_whose_multipliers_are_equal_count_alike():
-    n = collapse.step_counts(2, 2, 10)
-    dual = collapse.multipliers(n, torch.ones(4).double(), "ldt")
+    n = seli.step_counts(2, 2, 10)
+    dual = seli.multipliers(n, torch.ones(4).double(), "ldt")
     hit = dual <= 1.01 * dual[dual > 0].min()
     assert (hit & (dual > 0)).sum() > 1
     model = train_ufm(n, [Config(seed=seed) for seed in range(20)], steps=300)
@@ -195,14 +195,14 @@ def test_without_a_ridge_the_cosines_are_those_of_the_limit():
     assert list(found) == ["CE", "LDT 1/2", "CDT 1/6", "CDT 1/4"]
     for name, kind, gamma in (("CE", "ldt", 0), ("CDT 1/6", "cdt", 1 / 6)):
         for R, cosine in zip((10, 1000), found[name]):
-            n = collapse.step_counts(5, 5, R)
-            delta = collapse.temperatures(n, gamma)
-            gram, _ = collapse.predicted_grams(n, delta, kind)
+            n = seli.step_counts(5, 5, R)
+            delta = seli.temperatures(n, gamma)
+            gram, _ = seli.predicted_grams(n, delta, kind)
             torch.testing.assert_close(cosine, gram[8, 9] / gram[9, 9], **SAME)
 
 
 def test_minority_cosines_are_those_of_the_exact_solution():
-    n, ridges = collapse.step_counts(3, 2, 10, 5), [1e-2, 1e-4]
+    n, ridges = seli.step_counts(3, 2, 10, 5), [1e-2, 1e-4]
     configs = {"CE": Config(), "VS": Config("cdt", 0.25, tau=1)}
     found = study.minority_cosines(n, configs, ridges)
     assert list(found) == list(configs)
@@ -215,9 +215,9 @@ def test_minority_cosines_are_those_of_the_exact_solution():
 def test_the_distance_to_the_etf_is_the_largest():
     ridges = [1e-3, 1e-5]
     each = [
-        collapse.gram_error(gram, torch.eye(10).double() - 0.1).item()
+        seli.gram_error(gram, torch.eye(10).double() - 0.1).item()
         for R in (10, 100)
-        for gram in ridge_grams(collapse.step_counts(5, 5, R), Config(), ridges)[0]
+        for gram in ridge_grams(seli.step_counts(5, 5, R), Config(), ridges)[0]
     ]
     assert study.etf_error(Config(), ridges) == pytest.approx(max(each))
     assert max(each) > 1.01 * np.median(each)
@@ -258,7 +258,7 @@ def test_distances_to_the_exact_solution_are_those_at_the_recipes_ridge():
         (target,), _ = ridge_grams(COUNTS, networks.configs[i], [3e-3])
         for s, found in enumerate(study.exact_ridge_error(networks, label)):
             W = networks.W[s, i]
-            expected = collapse.gram_error(W @ W.T, target).item()
+            expected = seli.gram_error(W @ W.T, target).item()
             assert found == pytest.approx(expected)
 
 
@@ -291,7 +291,7 @@ def test_the_swap_gives_the_gram_of_that_exponent_and_keeps_the_trace(knob):
     assert new.shape == W.shape
     found, own = new @ new.mT, W @ W.mT
     delta = (COUNTS / COUNTS.max()) ** knob
-    limit, _ = collapse.predicted_grams(COUNTS, delta, "ldt")
+    limit, _ = seli.predicted_grams(COUNTS, delta, "ldt")
     for a, b in zip(found, own):
         torch.testing.assert_close(a.trace(), b.trace(), **SAME)
         torch.testing.assert_close(a / a.trace(), limit / limit.trace(), **SAME)
@@ -306,7 +306,7 @@ def test_the_swap_stays_in_the_frame_of_the_classifiers():
     W = made().W[:, 0]
     new, delta = swapped(W, COUNTS, 0.5), COUNTS.sqrt()
     U, _, Vh = torch.linalg.svd(W, full_matrices=False)
-    G, _ = collapse.predicted_grams(COUNTS, delta, "ldt")
+    G, _ = seli.predicted_grams(COUNTS, delta, "ldt")
     e, V = torch.linalg.eigh(G)
     expected = V @ e.clamp_min(0).sqrt().diag() @ V.T @ U @ Vh
     size = W.square().sum((1, 2)) / expected.square().sum((1, 2))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tailwise.geometry import collapse, entries, sweep
+from tailwise.geometry import entries, seli, sweep
 from tailwise.geometry.flow import gradient_flow
 from tailwise.ledger import claims
 
@@ -43,7 +43,7 @@ def test_unknown_columns_are_errors():
 
 
 def test_temperatures_sum_to_the_number_of_classes():
-    n = collapse.step_counts(5, 5, 10, 5)
+    n = seli.step_counts(5, 5, 10, 5)
     for loss in ("LDT", "CDT"):
         for gamma in (-1.5, 0.5):
             config = sweep.config(loss, gamma, n)
@@ -57,7 +57,7 @@ def test_temperatures_sum_to_the_number_of_classes():
 def test_the_stopped_model_is_the_flow_at_the_printed_time():
     flow = sweep.stopped("CDT", 10, (-0.5, 1.0), seeds=(0, 3))
     assert flow.times.unique().tolist() == [33_000]
-    n = collapse.step_counts(5, 5, 10, 5)
+    n = seli.step_counts(5, 5, 10, 5)
     configs = [sweep.config("CDT", g, n, s) for g in (-0.5, 1.0) for s in (0, 3)]
     again = gradient_flow(n, configs, [33_000.0], d=20)  # with shorter steps
     torch.testing.assert_close(flow.error_w, again.error_w, rtol=0, atol=0.01)
@@ -90,10 +90,10 @@ def test_limits_of_weights_and_additive_terms_are_flat():
     for loss in ("wCE", "LA"):
         found = sweep.of_free(loss, 10, (-0.5, 0.5))
         w, _ = found.limit()
-        ce, _ = collapse.step_blocks(5, 5, 10, 0, "ldt")
+        ce, _ = seli.step_blocks(5, 5, 10, 0, "ldt")
         torch.testing.assert_close(w.norm2_ratio, ce.norm2_ratio.expand(2))
     w, _ = sweep.of_free("CDT", 10, (0.5,)).limit((0.5, 1.0))
-    expected, _ = collapse.step_blocks(5, 5, 10, torch.tensor([0.5, 1.0]), "cdt")
+    expected, _ = seli.step_blocks(5, 5, 10, torch.tensor([0.5, 1.0]), "cdt")
     torch.testing.assert_close(w.cos_minor, expected.cos_minor)
 
 
@@ -116,7 +116,7 @@ def test_distances_to_the_marks_are_mean_logarithms():
 
 def test_a_ridge_that_vanishes_leaves_the_distance_of_the_limit():
     for loss in ("LDT", "CDT"):
-        w, _ = collapse.step_blocks(
+        w, _ = seli.step_blocks(
             5, 5, 10, torch.tensor(sweep.read(loss)).double(), loss.lower()
         )
         limit = sweep.log_errors(w.norm2_ratio, loss).item()
@@ -135,7 +135,7 @@ def test_the_table_of_differences_is_of_logarithms_and_cosines():
     ]
     cells = sweep.marks(figure=3, panel="UFM", loss="LDT", what="ratio2")
     cells = cells[cells.gamma.isin(gammas)]
-    limit, _ = collapse.step_blocks(5, 5, 10, torch.tensor(cells.gamma.values), "ldt")
+    limit, _ = seli.step_blocks(5, 5, 10, torch.tensor(cells.gamma.values), "ldt")
     row = found.loc["Figure 3, UFM, LDT", "log ratio²"]
     logs = np.log(cells.value.values / limit.norm2_ratio.numpy())
     own = free[0].W.norm2_ratio.log() - limit.norm2_ratio.log()

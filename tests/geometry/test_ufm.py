@@ -9,9 +9,9 @@ import torch
 from scipy.optimize import minimize
 from torch.nn import functional as F
 
-from tailwise.geometry import collapse, ufm
-from tailwise.geometry.collapse import gram_error, step_counts, temperatures
+from tailwise.geometry import seli, ufm
 from tailwise.geometry.ridge import _blocks, _symmetric_basis, ridge_grams
+from tailwise.geometry.seli import gram_error, step_counts, temperatures
 from tailwise.geometry.ufm import Config, train_ufm
 
 # Rounding, after few enough steps for p - 1 to keep its digits in the ordinary loss.
@@ -71,11 +71,9 @@ def test_members_equal_a_plain_loop(member):
     assert trained.log_loss[member, -1].item() == pytest.approx(
         math.log(loss), rel=1e-9
     )
-    limits = collapse.predicted_grams(COUNTS, trained.delta[member], MIXED[member].kind)
+    limits = seli.predicted_grams(COUNTS, trained.delta[member], MIXED[member].kind)
     pairs = zip((W, trained.H[member]), limits)
-    error_w, error_h = (
-        collapse.gram_error(v @ v.T, limit).item() for v, limit in pairs
-    )
+    error_w, error_h = (seli.gram_error(v @ v.T, limit).item() for v, limit in pairs)
     assert trained.error_w[member, -1].item() == pytest.approx(error_w, rel=1e-6)
     assert trained.error_h[member, -1].item() == pytest.approx(error_h, rel=1e-6)
 
@@ -113,7 +111,7 @@ def test_counts_of_each_config():
 
 def main_grid(**settings) -> tuple[torch.Tensor, list[Config]]:
     gammas = (-0.5, -0.25, 0, 0.25, 0.5, 0.75, 1)
-    cells = [(R, k, g) for k in collapse.KINDS for R in (10, 100) for g in gammas]
+    cells = [(R, k, g) for k in seli.KINDS for R in (10, 100) for g in gammas]
     counts = torch.stack([step_counts(5, 5, R) for R, _, _ in cells])
     return counts, [Config(kind, gamma, **settings) for _, kind, gamma in cells]
 
@@ -126,7 +124,7 @@ def test_main_grid_reaches_its_geometry():
     assert error[ldt].max() < 0.01
     assert not trained.diverged.any()
     slow = trained.error_w[:, -1] > 0.05  # a norm and an angle apart: as predicted
-    smallest = collapse.multipliers(trained.class_counts, trained.delta, "cdt")
+    smallest = seli.multipliers(trained.class_counts, trained.delta, "cdt")
     cdt = torch.tensor([c.kind == "cdt" for c in trained.configs])
     assert (cdt | ~slow).all()
     own = ~torch.eye(10, dtype=torch.bool)
@@ -160,7 +158,7 @@ def test_counts_without_any_symmetry_reach_the_formula():
     trained = train_ufm(counts, configs, d=4, steps=10000)  # as few as there can be
     assert trained.error_w[:, -1].max() < 0.02
     assert trained.error_h[:, -1].max() < 0.02
-    cosines = collapse.norms_and_cosines(trained.grams[0][2])[1]
+    cosines = seli.norms_and_cosines(trained.grams[0][2])[1]
     etf = torch.full((5, 5), -0.25, dtype=torch.float64).fill_diagonal_(1)
     torch.testing.assert_close(cosines, etf, rtol=0, atol=0.01)
 
@@ -186,7 +184,7 @@ def test_half_ldt_with_inverse_weights_is_the_balanced_problem():
     b = train_ufm([50.0] * 4, balanced, d=6, steps=300)
     torch.testing.assert_close(a.W, b.W, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(a.H * delta.unsqueeze(-1), b.H, rtol=1e-6, atol=1e-6)
-    etf = collapse.etf_gram(4)
+    etf = seli.etf_gram(4)
     for ridge in (1e-2, 1e-4, 1e-8):
         exact = ridge_grams(counts, adjusted[0], [ridge])[0]
         assert gram_error(exact, etf) < 1e-7
@@ -263,7 +261,7 @@ def test_the_bias_of_a_ridge_vanishes_slowly():
     counts = step_counts(5, 5, 10, 5)
     for config in (Config(), Config("cdt", 0.5), Config(tau=1.0)):
         delta = temperatures(counts, config.gamma)
-        limits = collapse.predicted_grams(counts, delta, config.kind)
+        limits = seli.predicted_grams(counts, delta, config.kind)
         for gram, limit in zip(ridge_grams(counts, config, ridges), limits):
             errors = gram_error(gram, limit)
             assert (errors[2:] < errors[1:-1]).all()
@@ -284,14 +282,14 @@ def test_norm_ratios_at_a_usual_weight_decay():
     ):
         delta = temperatures(counts, gamma, mean_one=True)
         gram = ridge_grams(counts, Config(kind, delta=delta), [5e-4])[0][0]
-        ratio = collapse.blocks(gram, minority).norm2_ratio.item()
+        ratio = seli.blocks(gram, minority).norm2_ratio.item()
         assert ratio == pytest.approx(expected, rel=2e-3)
 
 
 def test_a_ridge_collapses_the_minority_and_a_small_one_does_not():
     counts = step_counts(5, 5, 100)
     gram = ridge_grams(counts, Config(), [3e-3, 1e-5])[0]
-    cosine = collapse.blocks(gram, [False] * 5 + [True] * 5).cos_minor
+    cosine = seli.blocks(gram, [False] * 5 + [True] * 5).cos_minor
     assert cosine[0].item() == pytest.approx(1, abs=1e-6)
     assert cosine[1].item() == pytest.approx(0.31, abs=0.01)
 
@@ -300,8 +298,8 @@ def test_a_ridge_collapses_the_minority_and_a_small_one_does_not():
 def test_offsets_from_multipliers_remove_the_bias(config):
     counts = step_counts(5, 5, 10, 5)
     delta = temperatures(counts, config.gamma)
-    offset = collapse.multipliers(counts, delta, config.kind).log()
-    limits = collapse.predicted_grams(counts, delta, config.kind)
+    offset = seli.multipliers(counts, delta, config.kind).log()
+    limits = seli.predicted_grams(counts, delta, config.kind)
     without, helped = (
         [
             gram_error(g, t).item()

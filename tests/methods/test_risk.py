@@ -1,7 +1,6 @@
 """Risk rules against autograd, numeric minimisers, their limits and one another."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -193,24 +192,6 @@ def test_a_constant_on_losses_and_level_changes_no_weight(rule):
     weights = risk.example_weights(losses, rule, **params)
     found = risk.example_weights(losses + 100, rule, **moved)
     same(found, weights, rtol=0, atol=1e-12)
-
-
-# Dispersion
-
-
-def test_rho_and_its_slope():
-    x = torch.linspace(-30, 30, 601).double()
-    # The difference rounds at the size of the root, 30.
-    same(risk.rho(x), (1 + x**2).sqrt() - 1, rtol=0, atol=1e-14)
-    same(risk.rho_slope(x), x / (1 + x**2).sqrt(), **EXACT)
-    same(risk.rho(x), risk.rho(-x), **EXACT)
-
-
-def test_rho_far_out_and_near_zero():
-    huge, small = torch.tensor([3e30, -3e30]), torch.tensor([1e-6, -1e-6])
-    same(risk.rho_slope(huge), [1.0, -1.0])
-    same(risk.rho(huge), [3e30, 3e30], rtol=1e-6, atol=0)
-    same(risk.rho(small), [5e-13, 5e-13], rtol=1e-6, atol=0)
 
 
 # CVaR
@@ -495,7 +476,7 @@ def test_a_small_tilt_keeps_its_digits_in_single_precision():
     assert risk.objective(losses * 1e6, "tilted", gamma=9.0).isfinite().all()
 
 
-# Effective sample size and the level's guard
+# Effective sample size
 
 
 def test_effective_sample_size():
@@ -504,20 +485,6 @@ def test_effective_sample_size():
         weights = risk.example_weights(losses, "cvar", quantile=quantile)
         same(risk.effective_sample_size(weights), float(expected))
     assert risk.effective_sample_size(torch.zeros(3)).isnan()
-
-
-@pytest.mark.parametrize("tau", [math.log(10), 2.4, torch.tensor([0.1, 5.0])])
-def test_a_level_above_a_guess_warns(tau):
-    with pytest.warns(UserWarning, match=r"ln 10 = 2\.303.*anti-classifier") as found:
-        risk.check_level(tau, 10)
-    assert found[0].filename == __file__
-
-
-@pytest.mark.parametrize("tau", [-1.0, 0.4, 2.302, torch.tensor([0.1, 2.3])])
-def test_a_level_below_a_guess_is_silent(tau):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        risk.check_level(tau, 10)
 
 
 # Bad input

@@ -1,15 +1,11 @@
 """Groups that overlap or come from several columns, and what is no label."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import binomtest
 
-from tailwise.metrics import arrays, group_accuracy
-from tailwise.metrics.group_accuracy import from_columns, group_accuracies, wilson
+from tailwise.metrics.group_accuracy import from_columns, group_accuracies
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(2, size=300)
@@ -39,15 +35,6 @@ def test_several_columns_are_one_group_a_combination():
     assert from_columns(columns)[0] == f"{Y[0]}, {columns[0, 1]}"
 
 
-@pytest.mark.parametrize(("hits", "n"), [(3, 3), (0, 4), (7, 20), (990, 1000)])
-def test_the_interval_is_that_of_wilson(hits, n):
-    expected = binomtest(hits, n).proportion_ci(method="wilson")
-    np.testing.assert_allclose(wilson(hits, n), [expected.low, expected.high])
-    y_hat = np.repeat([0, 1], [hits, n - hits])
-    found = group_accuracies(np.zeros(n), y_hat, np.zeros(n)).interval
-    np.testing.assert_allclose(found[0], wilson(hits, n))
-
-
 @pytest.mark.parametrize(
     ("y_hat", "says"),
     [
@@ -74,10 +61,3 @@ def test_a_missing_group_is_named_by_its_row(missing, kind):
     labels = pd.Series(labels, dtype="string") if kind == "string" else kind(labels)
     with pytest.raises(ValueError, match="groups holds a missing label.*row 3"):
         group_accuracies([0, 1, 0, 1], [0, 1, 0, 1], labels)
-
-
-def test_examples_of_the_ground_hold():
-    for module in (arrays, group_accuracy):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed

@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
-from scipy.stats import sem
+from scipy.stats import binomtest, sem
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from tailwise.metrics import KINDS, Estimate, decide, estimate, group_accuracies
+from tailwise.metrics import (
+    KINDS,
+    Estimate,
+    decide,
+    estimate,
+    group_accuracies,
+    wilson,
+)
 
 # By hand: group "a" has 3 of 4 right, "b" 1 of 2, "c" 0 of 1.
 Y = [0, 0, 1, 1, 0, 1, 1]
@@ -123,3 +130,12 @@ def test_the_interval_of_an_estimate_is_that_of_student():
     e = estimate(values)
     low, _ = student.interval(0.95, 2, values.mean(0), sem(values))
     np.testing.assert_allclose(e.mean - e.half, low)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(3, 3), (0, 4), (7, 20), (990, 1000)])
+def test_the_interval_is_that_of_wilson(hits, n):
+    expected = binomtest(hits, n).proportion_ci(method="wilson")
+    np.testing.assert_allclose(wilson(hits, n), [expected.low, expected.high])
+    y_hat = np.repeat([0, 1], [hits, n - hits])
+    found = group_accuracies(np.zeros(n), y_hat, np.zeros(n)).interval
+    np.testing.assert_allclose(found[0], wilson(hits, n))

@@ -13,9 +13,16 @@ import tiny_cifar
 import torch
 
 from tailwise.data import cifar, glyph_corruption, glyphs, waterbirds
-from tailwise.experts import clouded, paper_size, scorer, training
-from tailwise.geometry import collapse, ridge, ufm
-from tailwise.methods import calibration, dimension, losses, risk, solvers, weighted
+from tailwise.experts import clouded_logits, paper_size, scorer, training
+from tailwise.geometry import ridge, seli, ufm
+from tailwise.methods import (
+    calibration,
+    effective_dimension,
+    losses,
+    risk,
+    solvers,
+    weighted,
+)
 from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
 from tailwise.training.batches import class_balanced, instance_balanced
@@ -153,9 +160,9 @@ CALLS = {
     "effective ratio": (weighted.effective_ratio, X, y, 0.1),
     "balancing threshold": (weighted.balancing_threshold, X[..., 0], y),
     "downsampled rows": (lambda y: y[weighted.downsampled_rows(y, 3, seeded())], y[0]),
-    "PCA": (dimension.pca_dimension, X),
-    "participation": (dimension.participation_ratio, X),
-    "noise edge": (dimension.marchenko_pastur_dimension, X),
+    "PCA": (effective_dimension.pca_dimension, X),
+    "participation": (effective_dimension.participation_ratio, X),
+    "noise edge": (effective_dimension.marchenko_pastur_dimension, X),
     "exact errors": (simulation.exact_errors, X[:, 0], X[:, 0, 0], 1.0),
     "map": (explain.class_activation_map, images(3, 4, 4), draw(3), LABELS[:2] % 2),
     "map share": (explain.map_share, images(4, 4), images(8, 8) > 0.5),
@@ -189,24 +196,24 @@ CALLS = {
     ),
     "asymmetric loss": (losses.asymmetric_loss, LOGITS, LABELS),
     "A-GCL": (
-        lambda c, t, n: clouded.agcl(c, t, n, generator=seeded()),
+        lambda c, t, n: clouded_logits.agcl(c, t, n, generator=seeded()),
         LOGITS.tanh(),
         LABELS,
         COUNTS,
     ),
     "A-GCL, numbers": (
-        lambda c, t: clouded.agcl(c, t, [4, 3, 2, 1], generator=seeded()),
+        lambda c, t: clouded_logits.agcl(c, t, [4, 3, 2, 1], generator=seeded()),
         LOGITS.tanh(),
         LABELS,
     ),
-    "temperatures": (collapse.temperatures, COUNTS, 0.5),
-    "multipliers": (collapse.multipliers, COUNTS, COUNTS**0.3, "cdt"),
-    "grams": (collapse.predicted_grams, COUNTS, COUNTS**0.3, "ldt"),
-    "SEL": (collapse.sel_matrix, COUNTS**0.3, "cdt"),
-    "blocks": (collapse.blocks, GRAM, COUNTS < 15),
-    "step counts": (collapse.step_counts, 2, 2, COUNTS),
-    "step counts, minority": (collapse.step_counts, 2, 2, 10, COUNTS),
-    "step blocks": (collapse.step_blocks, 2, 2, COUNTS, 0.5, "cdt"),
+    "temperatures": (seli.temperatures, COUNTS, 0.5),
+    "multipliers": (seli.multipliers, COUNTS, COUNTS**0.3, "cdt"),
+    "grams": (seli.predicted_grams, COUNTS, COUNTS**0.3, "ldt"),
+    "SEL": (seli.sel_matrix, COUNTS**0.3, "cdt"),
+    "blocks": (seli.blocks, GRAM, COUNTS < 15),
+    "step counts": (seli.step_counts, 2, 2, COUNTS),
+    "step counts, minority": (seli.step_counts, 2, 2, 10, COUNTS),
+    "step blocks": (seli.step_blocks, 2, 2, COUNTS, 0.5, "cdt"),
     "UFM losses": (loss_of(CONFIGS), COUNTS),
     "UFM": (
         lambda n: ufm.train_ufm(n, CONFIGS, steps=20, checks=3).grams,

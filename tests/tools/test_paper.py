@@ -18,7 +18,7 @@ import tiny_ranks
 import torch
 
 from tailwise.data.compat import import_torchvision
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
 from tools.paper import __main__ as paper
@@ -81,9 +81,9 @@ def test_from_files_to_record(data, apart, capsys):
     for row in first:
         assert row["epochs"] == [2, 4, 6]
         counts = chapter5.step_counts(chapter5.Recipe(n_major=24), row["R"])
-        delta = collapse.temperatures(counts, row["gamma"])
-        gram, _ = collapse.predicted_grams(counts, delta, row["loss"])
-        blocks = collapse.blocks(gram, counts < 24)
+        delta = seli.temperatures(counts, row["gamma"])
+        gram, _ = seli.predicted_grams(counts, delta, row["loss"])
+        blocks = seli.blocks(gram, counts < 24)
         assert row["W limit"]["ratio^2"] == pytest.approx(float(blocks.norm2_ratio))
 
 
@@ -104,7 +104,7 @@ def test_distances_and_accuracies_are_those_of_a_loop():
     found, (gram_w, gram_h) = chapter5.measured(model, X, y, counts, "cdt", 0.5)
     assert model.training
     model.eval()
-    h, delta = model[0](X).double(), collapse.temperatures(counts, 0.5)
+    h, delta = model[0](X).double(), seli.temperatures(counts, 0.5)
     means = torch.stack([h[y == c].mean(0) for c in range(10)])
     # The centre at which sum_c delta_c v_c (mu_c - centre) is 0, with v = 1 / delta.
     means = means - means.mean(0)
@@ -115,8 +115,8 @@ def test_distances_and_accuracies_are_those_of_a_loop():
     each = torch.stack([right[y == c].double().mean() for c in range(10)])
     assert found[2] == pytest.approx(each.mean().item())
     assert found[3] == pytest.approx(each[:5].mean().item())
-    limits = collapse.predicted_grams(counts, delta, "cdt")
-    assert found[0] == pytest.approx(float(collapse.gram_error(gram_w, limits[0])))
+    limits = seli.predicted_grams(counts, delta, "cdt")
+    assert found[0] == pytest.approx(float(seli.gram_error(gram_w, limits[0])))
 
 
 def test_temperatures_sum_to_the_classes_and_plain_is_one_loss():

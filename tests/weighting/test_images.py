@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
-from torch import nn
 
 from tailwise import profiles
-from tailwise.methods.equal_error import equal_error_ratio
+from tailwise.methods.optimal_weight import equal_error_ratio
 from tailwise.methods.solvers import leave_one_out_scores
 from tailwise.methods.weighted import (
     balancing_threshold,
     downsampled_rows,
     effective_ratio,
 )
-from tailwise.training import loop
 from tailwise.weighting.images import (
     FrozenPair,
     candidate_ratios,
@@ -210,62 +208,3 @@ def test_one_epoch_gives_a_frozen_pair():
 def test_an_unknown_class_is_named(names):
     with pytest.raises(ValueError, match="unknown class 'shoe': .*'ankle boot'"):
         frozen_pair(*names, profiles.current("laptop"))
-
-
-# The training loop
-
-
-def train(*, epochs=20, inputs=None, targets=None, **options):
-    g = generator()
-    X = torch.randn(64, 2, generator=g) if inputs is None else inputs
-    y = (X[:, 0] > 0).long() if targets is None else targets
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Linear(2, 2)
-    history = loop.train(model, X, y, epochs=epochs, generator=g, lr=0.1, **options)
-    return model, history
-
-
-def test_training_lowers_the_loss_and_ends_in_eval_mode():
-    model, history = train(batch_size=10)
-    assert len(history) == 20
-    assert history[-1] < history[0] / 2
-    assert not model.training
-
-
-def test_a_custom_loss_is_minimised():
-    calls = []
-
-    def loss(logits, y):
-        calls.append(len(y))
-        return (logits - y[:, None]).square().mean()
-
-    _, history = train(loss=loss)
-    assert calls == [64] * 20
-    assert history[-1] < history[0]
-
-
-def test_training_is_a_function_of_its_seeds():
-    assert train()[1] == train()[1]
-
-
-def test_bad_training_data_is_named():
-    with pytest.raises(ValueError, match="64 inputs but 3 targets"):
-        train(targets=torch.zeros(3).long())
-    with pytest.raises(ValueError, match="loss is not finite in epoch 1"):
-        train(inputs=torch.full((64, 2), torch.nan))
-    with pytest.raises(ValueError, match="loss is not finite in epoch 1"):
-        train(loss=lambda logits, y: logits.square().sum() * torch.inf)
-
-
-def test_features_are_extracted_in_batches():
-    X = torch.randn(1200, 3, generator=generator())
-    sizes = []
-
-    def features(rows):
-        sizes.append(len(rows))
-        return 2 * rows
-
-    found = loop.extract(features, X)
-    assert torch.equal(found, 2 * X.double())
-    assert sizes == [500, 500, 200]

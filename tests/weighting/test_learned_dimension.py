@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tailwise.methods.equal_error import _minority_pull, equal_error_ratio
+from tailwise.methods.optimal_weight import _minority_pull, equal_error_ratio
 from tailwise.methods.solvers import solve_heads
 from tailwise.methods.weighted import effective_ratio
 from tailwise.weighting import learned_dimension, simulation

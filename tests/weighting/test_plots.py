@@ -9,7 +9,7 @@ from matplotlib.colors import same_color
 from plotted import assert_band, assert_bars, legend
 from tiny_rules import RULES, compared
 
-from tailwise.methods import equal_error
+from tailwise.methods import optimal_weight
 from tailwise.metrics import bootstrap, estimate
 from tailwise.weighting import plots as figures
 from tailwise.weighting.simulation import Rivals
@@ -78,7 +78,7 @@ def test_errors_are_theory_as_lines_and_simulation_as_points(page):
             f"{name}, theory",
             f"{name}, simulated",
         )
-        each = [equal_error.class_errors(r, 0.2, 0.2, 1.5)[k] for r in RATIOS]
+        each = [optimal_weight.class_errors(r, 0.2, 0.2, 1.5)[k] for r in RATIOS]
         np.testing.assert_allclose(curve.get_xydata(), np.stack([RATIOS, each], 1))
         e = estimate(simulated[k][:, ::3])
         assert_bars(bars, e.mean, e.half, 1)
@@ -103,9 +103,9 @@ def best(delta, s, prior):
         return "no ratio\nbalances"
 
     def worst(ratio):
-        return np.maximum(*equal_error.class_errors(ratio, prior, delta, s))
+        return np.maximum(*optimal_weight.class_errors(ratio, prior, delta, s))
 
-    rho = equal_error.equal_error_ratio(prior, delta)
+    rho = optimal_weight.equal_error_ratio(prior, delta)
     if worst(1.0) < worst(rho):
         return "weight 1 beats\nthe equal-error ratio"
     ratios = rho * np.geomspace(0.01, 100, 2001)
@@ -148,13 +148,13 @@ def test_the_price_is_the_error_of_each_class_and_their_average(page):
     assert legend(ax) == [line.get_label() for line in ax.lines]
     for k in range(0, len(rare.get_xdata()), 20):
         ratio = rare.get_xdata()[k]
-        errors = equal_error.class_errors(ratio, prior, delta, snr)
+        errors = optimal_weight.class_errors(ratio, prior, delta, snr)
         found = [line.get_ydata()[k] for line in (rare, common, mean)]
         assert found[:2] == pytest.approx(list(errors))
         assert found[2] == pytest.approx(errors[0] / 4 + 3 * errors[1] / 4)
     # The moved threshold, where both classes err alike, is at weight 1.
     ((x, y),) = star.get_xydata()
-    assert (x, y) == (1, pytest.approx(equal_error.shifted_error(prior, delta, snr)))
+    assert (x, y) == (1, pytest.approx(optimal_weight.shifted_error(prior, delta, snr)))
     assert len({line.get_linestyle() for line in ax.lines}) == 4
     assert ticks(ax) == ["1", "2", "4", "7", "15", "30"]
 

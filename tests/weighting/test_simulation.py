@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tailwise.methods.equal_error import class_errors, equal_error_ratio
+from tailwise.methods.optimal_weight import class_errors, equal_error_ratio
 from tailwise.methods.solvers import (
     leave_one_out_scores,
     solve_heads,

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from tiny_rules import RULES, compared
 
 from tailwise.ledger import claims
-from tailwise.methods.equal_error import class_errors, equal_error_ratio
+from tailwise.methods.optimal_weight import class_errors, equal_error_ratio
 from tailwise.methods.weighted import WeightedHead, effective_ratio
 from tailwise.metrics import Estimate, bootstrap
 from tailwise.profiles import current

@@ -21,7 +21,7 @@ from tailwise import profiles
 from tailwise.data import cifar
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
@@ -136,7 +136,7 @@ def draw(
 def step_counts(recipe: Recipe, ratio: int) -> Tensor:
     """Images of each class, the first half of the classes in the majority."""
     n_minor = recipe.n_major // ratio
-    return collapse.step_counts(K // 2, K - K // 2, recipe.n_major / n_minor, n_minor)
+    return seli.step_counts(K // 2, K - K // 2, recipe.n_major / n_minor, n_minor)
 
 
 def knobs(loss: str, gamma: float, counts: Tensor) -> dict[str, Tensor]:
@@ -152,8 +152,8 @@ def knobs(loss: str, gamma: float, counts: Tensor) -> dict[str, Tensor]:
 
 def limit(loss: str, gamma: float, counts: Tensor) -> tuple[str, Tensor]:
     """Kind and temperatures of the limit that a loss has; ones without temperatures."""
-    kind = loss if loss in collapse.KINDS else "ldt"
-    return kind, collapse.temperatures(counts, gamma if loss in collapse.KINDS else 0.0)
+    kind = loss if loss in seli.KINDS else "ldt"
+    return kind, seli.temperatures(counts, gamma if loss in seli.KINDS else 0.0)
 
 
 @torch.no_grad()
@@ -172,12 +172,12 @@ def measured(
     model.train()
     kind, delta = limit(loss, gamma, counts)
     means = sums.double().cpu() / counts.unsqueeze(-1)
-    share = delta * collapse.null_direction(delta, kind)
+    share = delta * seli.null_direction(delta, kind)
     means = means - (share / share.sum()) @ means
     W = head.weight.double().cpu()
     grams = W @ W.mT, means @ means.mT
-    predicted = collapse.predicted_grams(counts, delta, kind)
-    errors = [float(collapse.gram_error(a, b)) for a, b in zip(grams, predicted)]
+    predicted = seli.predicted_grams(counts, delta, kind)
+    errors = [float(seli.gram_error(a, b)) for a, b in zip(grams, predicted)]
     rates = right.cpu() / counts
     return [*errors, float(rates.mean()), float(rates[: K // 2].mean())], grams
 
@@ -260,10 +260,10 @@ def _row(model, X, y, counts, loss, gamma) -> dict:
     grams = measured(model, X, y, counts, loss, gamma)[1]
     row = {}
     for name, gram, predicted in zip(
-        "WH", grams, collapse.predicted_grams(counts, delta, kind)
+        "WH", grams, seli.predicted_grams(counts, delta, kind)
     ):
         for what, each in (("", gram), (" limit", predicted)):
-            found = collapse.blocks(each, minority)
+            found = seli.blocks(each, minority)
             row[f"{name}{what}"] = {
                 "ratio^2": float(found.norm2_ratio),
                 "cos MM": float(found.cos_major),

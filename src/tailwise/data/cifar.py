@@ -17,7 +17,7 @@ from torch import Tensor
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
 from tailwise.data.downloads import aside
-from tailwise.data.imbalance import long_tail
+from tailwise.data.imbalance import long_tail, many_medium_few
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded
 
@@ -25,7 +25,6 @@ KINDS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 PAGE = "its page, https://www.cs.toronto.edu/~kriz/cifar.html"
 SPLITS = ("train", "test")
 N_MAX = 500  # training images of each class
-MANY, FEW = 100, 20  # LPT: many > 100, medium 20 to 100, few < 20 training images
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,8 @@ class LongTail:
     @property
     def groups(self) -> dict[str, Tensor]:
         """Classes by training images, bool ``[k]``: all, many, medium, few."""
-        many, few = self.counts > MANY, self.counts < FEW
-        return {
-            "all": torch.ones_like(few),
-            "many": many,
-            "medium": ~many & ~few,
-            "few": few,
-        }
+        every = torch.ones_like(self.counts, dtype=torch.bool)
+        return {"all": every} | many_medium_few(self.counts)
 
 
 def draw(seed: int, *, ratio: float = 100, n_max: int = N_MAX) -> LongTail:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tailwise.data import assets
 from tailwise.data.glyph_corruption import corrupt
-from tailwise.data.imbalance import long_tail
+from tailwise.data.imbalance import long_tail, many_medium_few
 from tailwise.profiles import keyed_generator
 
 GLYPHS, ATLAS = assets.ASSETS / "glyphs", "glyphs.npz"
@@ -42,7 +42,6 @@ N_TARGETS = 60
 CROWD = (11, 15)  # pixels from a letter to its neighbours
 MIN_USES = 5  # source names that hold each word of a target's name
 SPLITS = ("source", "target", "development")
-MANY, FEW = 100, 20  # training images: many ≥ 100, medium 20 to 99, few < 20
 
 
 @dataclass(frozen=True)
@@ -268,7 +267,6 @@ def draw(
     counts = torch.empty(k, dtype=torch.int64)
     counts[order] = long_tail(k, n_max, imbalance_ratio)
     val, test = (torch.full((k,), n) for n in (n_val, n_test))
-    many, few = counts >= MANY, counts < FEW
     drawn = partial(_pictures, level=level, letters=letters, crowd=crowd)
     return Task(
         train=drawn(counts, SEEN_FACES, keyed_generator(seed, 1)),
@@ -277,7 +275,5 @@ def draw(
         test_unseen=drawn(test, [UNSEEN_FACE], keyed_generator(seed, 4)),
         counts=counts,
         names=tuple(names(letters)),
-        many=many,
-        medium=~many & ~few,
-        few=few,
+        **many_medium_few(counts),
     )

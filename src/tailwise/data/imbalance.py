@@ -13,6 +13,7 @@ from tailwise.profiles import reseeded
 MAJORITY = ("trouser", "bag", "ankle boot")
 MINORITY = ("dress", "sandal", "sneaker")
 PIXEL_MEAN, PIXEL_SD = 0.286, 0.353
+MANY, FEW = 100, 20  # training images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,15 @@ def long_tail(
     counts = n_max * imbalance_ratio**-rank
     # A count that is whole must not be lost to rounding.
     return (counts + 1e-9).floor().long() if whole else counts.round().long()
+
+
+def many_medium_few(counts: Tensor) -> dict[str, Tensor]:
+    """Classes with more than 100 training images, 20 to 100, and fewer: bool ``[k]``.
+
+    The groups are LPT's.
+    """
+    many, few = counts > MANY, counts < FEW
+    return {"many": many, "medium": ~many & ~few, "few": few}
 
 
 def _pixels(images) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from tailwise.data import glyphs
 from tailwise.data.glyph_corruption import jitter
 from tailwise.data.glyphs import Task
-from tailwise.experts import accuracy, phases
+from tailwise.experts import many_medium_few, phases
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import Expert, add_groups, scores
 from tailwise.experts.label_noise import mislabelled
@@ -100,9 +100,9 @@ class Repetition:
         return self.once(key, lambda: CONTEST[way](self.bench(kind, **which)))
 
     def row(self, kind: str, method: str, logits: Tensor, task: Task, **more) -> dict:
-        """Accuracy of logits on the test pictures of a task, see `accuracy.on_task`."""
+        """Accuracy on the test pictures of a task, see `many_medium_few.on_task`."""
         known = dict(split=self.number, pair=self.pairs[0], kind=kind, method=method)
-        return known | accuracy.on_task(task, logits) | more
+        return known | many_medium_few.on_task(task, logits) | more
 
 
 def of_tests(expert: Expert, task: Task) -> Tensor:

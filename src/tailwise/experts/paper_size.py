@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailwise.data.cifar import N_MAX, LongTail
-from tailwise.experts import accuracy, phases
+from tailwise.experts import many_medium_few, phases
 from tailwise.experts.backbones import Backbone
 from tailwise.experts.expert import (
     CHUNK,
@@ -376,7 +376,8 @@ def run(
                 found[f"{kind}, {name}"] = kept[name]
     labels = task.test_labels.cpu()
     return [
-        {"seed": seed, "method": name} | accuracy.by_group(x, labels, task.groups)
+        {"seed": seed, "method": name}
+        | many_medium_few.by_group(x, labels, task.groups)
         for name, x in found.items()
     ]
 

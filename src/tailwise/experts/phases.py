@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from tailwise.experts.clouded import agcl
+from tailwise.experts.clouded_logits import agcl
 from tailwise.experts.expert import Expert, Images
 from tailwise.experts.modules import seeded
 from tailwise.experts.scorer import Scorer, mix

@@ -1,6 +1,8 @@
 """Chapter 5: what cross-entropy and its relatives make of imbalanced classes."""
 
-from tailwise.geometry.collapse import (
+from tailwise.geometry.explorer import explorer
+from tailwise.geometry.ridge import ridge_grams
+from tailwise.geometry.seli import (
     KINDS,
     Blocks,
     blocks,
@@ -17,8 +19,6 @@ from tailwise.geometry.collapse import (
     step_counts,
     temperatures,
 )
-from tailwise.geometry.explorer import explorer
-from tailwise.geometry.ridge import ridge_grams
 from tailwise.geometry.ufm import UFM, Config, train_ufm
 
 __all__ = [

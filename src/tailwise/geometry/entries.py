@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from tailwise.geometry import printed, sweep
-from tailwise.geometry.collapse import (
+from tailwise.geometry.networks import Networks
+from tailwise.geometry.race import Race
+from tailwise.geometry.seli import (
     etf_gram,
     gram_error,
     predicted_grams,
@@ -14,8 +16,6 @@ from tailwise.geometry.collapse import (
     step_counts,
     temperatures,
 )
-from tailwise.geometry.networks import Networks
-from tailwise.geometry.race import Race
 from tailwise.geometry.study import (
     FIVE,
     RATIOS,

@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from tailwise.geometry.collapse import Blocks, step_blocks
+from tailwise.geometry.seli import Blocks, step_blocks
 from tailwise.geometry.sweep import marks
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.ufm import Config, Descent, Loss, check, start
 
 
@@ -28,7 +28,7 @@ class Flow:
     times : Tensor [B, T]
     W, H : Tensor [B, T, k, d]
     error_w, error_h : Tensor [B, T]
-        `collapse.gram_error` to the limit.
+        `seli.gram_error` to the limit.
     """
 
     configs: tuple[Config, ...]
@@ -42,9 +42,9 @@ class Flow:
 
 @torch.no_grad()
 def gradient_flow(
-    class_counts: collapse.Array,
+    class_counts: seli.Array,
     configs: Sequence[Config],
-    times: collapse.Array,
+    times: seli.Array,
     *,
     d: int | None = None,
     length: float = 0.03,
@@ -107,7 +107,7 @@ def gradient_flow(
         raise RuntimeError(f"{max_steps} steps of {length} do not reach the last time")
     W, H = kept[:, :, 0], kept[:, :, 1] / n.sqrt()[:, None, :, None]
     errors = [
-        collapse.gram_error(v @ v.mT, target.unsqueeze(1))
+        seli.gram_error(v @ v.mT, target.unsqueeze(1))
         for v, target in zip((W, H), loss.targets())
     ]
     return Flow(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailwise.data.imbalance import Task
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.ufm import Config, Loss
 from tailwise.profiles import reseeded
 
@@ -110,7 +110,7 @@ class Networks:
     epochs : tuple of int
         When the errors were measured; the last is the end.
     error_w, error_h : Tensor [S, K, T]
-        `collapse.gram_error` to the limit without ridge.
+        `seli.gram_error` to the limit without ridge.
     train_recall : Tensor [S, K, k]
         Accuracy on the training images of each class.
     val_logits, test_logits : Tensor [S, K, m, k], [S, K, t, k]
@@ -228,12 +228,12 @@ class _Program:
         means = (total.double() / self.task.counts).mT.unflatten(0, self.shape[:2])
         v = torch.where(self.loss.ldt, 1.0, 1 / self.loss.delta)
         W = self.head.detach().double().unflatten(0, self.shape[:2])
-        return W, collapse.centred(means, self.loss.delta, v)
+        return W, seli.centred(means, self.loss.delta, v)
 
     def errors(self) -> tuple[Tensor, Tensor]:
         """Distances to the limits, [S, K] for each of W and H."""
         pairs = zip(self.vectors(), self.loss.targets())
-        return tuple(collapse.gram_error(v @ v.mT, target) for v, target in pairs)
+        return tuple(seli.gram_error(v @ v.mT, target) for v, target in pairs)
 
 
 def train(

@@ -8,9 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from tailwise.geometry.collapse import predicted_grams, sel_matrix, temperatures
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.race import Race
+from tailwise.geometry.seli import predicted_grams, sel_matrix, temperatures
 from tailwise.geometry.study import (
     REBALANCE,
     accuracies,

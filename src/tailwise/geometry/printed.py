@@ -3,7 +3,7 @@
 k classes, half of them rare unless two numbers of classes are given; R is the imbalance
 ratio, Delta the temperature of a majority class over that of a minority class, which is
 one, and a minority class has one example: the units in which they equal
-`collapse.predicted_grams` without a factor. Where print and algebra differ, the
+`seli.predicted_grams` without a factor. Where print and algebra differ, the
 corrected form is here and the printed one in `misprints`.
 """
 
@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.profiles import reseeded
 
 GAMMAS = tuple(np.linspace(-1.5, 1.5, 13))
@@ -31,7 +31,7 @@ def _two_blocks(k_major: int, k_minor: int, own, pair, between: float) -> Tensor
     return gram.diagonal_scatter(own)
 
 
-def cdt_grams(k: int, R: float, Delta: float) -> collapse.Grams:
+def cdt_grams(k: int, R: float, Delta: float) -> seli.Grams:
     """Gram matrices of W and H for CDT: equations (1), (7), Lemmas D.1 to D.3."""
     s = math.sqrt(1 + Delta**2)
     c = 2 * math.sqrt(R + 1) / (k * s**3)
@@ -74,7 +74,7 @@ def ldt_numbers(k: int, R: float, Delta: float) -> tuple[float, float, float, fl
     )
 
 
-def seli_grams(k_major: int, k_minor: int, R: float, Delta: float) -> collapse.Grams:
+def seli_grams(k_major: int, k_minor: int, R: float, Delta: float) -> seli.Grams:
     """Gram matrices for CDT and any share of rare classes, by the singular vectors and
     values of Lemma B.1 (9)-(12) in Theorem 1 (ii)."""
     k = k_major + k_minor
@@ -88,7 +88,7 @@ def seli_grams(k_major: int, k_minor: int, R: float, Delta: float) -> collapse.G
 
     def gram(vector: Tensor, scale: float) -> Tensor:
         within = torch.block_diag(
-            scale * collapse.etf_gram(k_major), collapse.etf_gram(k_minor)
+            scale * seli.etf_gram(k_major), seli.etf_gram(k_minor)
         )
         return within + length * torch.outer(vector, vector)
 
@@ -102,7 +102,7 @@ def limits(k: int, gamma: float, kind: str) -> dict[str, float]:
 
     Keys are ``w minority``, ``w majority``, ``h minority`` and ``h majority``.
     """
-    collapse.check_kind(kind)
+    seli.check_kind(kind)
     a = (1 - 2 * math.sqrt(2)) / (1 + math.sqrt(2) * (k - 2))
     b = (2 - 2 * math.sqrt(2)) / (2 + math.sqrt(2) * (k - 2))
     own = -2 / (k - 2)
@@ -129,7 +129,7 @@ def limits(k: int, gamma: float, kind: str) -> dict[str, float]:
 
 def _cosines(k: int, R: float, gamma: float, kind: str) -> dict[str, float]:
     """What `limits` holds, of our form at a finite R."""
-    found = zip("wh", collapse.step_blocks(k // 2, k // 2, R, gamma, kind))
+    found = zip("wh", seli.step_blocks(k // 2, k // 2, R, gamma, kind))
     return {
         f"{name} {which}": getattr(b, f"cos_{which[:5]}").item()
         for name, b in found
@@ -154,7 +154,7 @@ def binary_classifiers(
     ``||W||^2`` subject to the margins of the loss, which must be possible: labels y
     ``[n]`` are 0 or 1, and a plane through the origin separates them.
     """
-    collapse.check_kind(kind)
+    seli.check_kind(kind)
     own, other = np.asarray(delta)[y], np.asarray(delta)[1 - y]
     other = own if kind == "ldt" else other
     rows = np.zeros((len(y), 2, H.shape[1]))
@@ -193,15 +193,15 @@ def _largest(pairs) -> float:
 def _sides(k_major: int, k_minor: int, R: float, gamma: float) -> dict[tuple, list]:
     """Pairs of a printed result and ours, by formula and place."""
     Delta, k = R**gamma, k_major + k_minor
-    n = collapse.step_counts(k_major, k_minor, R)
-    delta = collapse.temperatures(n, gamma) * Delta
-    ours = collapse.predicted_grams(n, delta, "cdt")
+    n = seli.step_counts(k_major, k_minor, R)
+    delta = seli.temperatures(n, gamma) * Delta
+    ours = seli.predicted_grams(n, delta, "cdt")
     anywhere = list(zip(seli_grams(k_major, k_minor, R, Delta), ours))
     found = {("CDT, any share of rare classes", "Lemma B.1"): anywhere}
     if k_major != k_minor:
         return found
-    own = collapse.sel_matrix(delta, "cdt").diagonal()[[0, -1]]
-    w, h = collapse.step_blocks(k_major, k_minor, R, gamma, "ldt")
+    own = seli.sel_matrix(delta, "cdt").diagonal()[[0, -1]]
+    w, h = seli.step_blocks(k_major, k_minor, R, gamma, "ldt")
     ldt = w.norm2_ratio, w.cos_major, w.cos_minor, h.norm2_ratio
     return found | {
         ("CDT, W and H", "(1), (7), Lemmas D.1, D.2"): [
@@ -227,7 +227,7 @@ def differences() -> pd.DataFrame:
     edges = (-1.0, -0.25, 0.0, 0.1, 1 / 6, 0.25, 0.5, 0.75, 1.5)
     gaps = [
         abs(there - limits(k, gamma, kind)[name])
-        for k, kind, gamma in product((4, 10), collapse.KINDS, edges)
+        for k, kind, gamma in product((4, 10), seli.KINDS, edges)
         for name, there in _cosines(k, 1e60, gamma, kind).items()
     ]
     found["Limits as R grows", "Tables 1 and 2, corrected"] = max(gaps)
@@ -251,11 +251,11 @@ def misprints() -> pd.DataFrame:
     at = _cosines(10, 1e60, -0.5, "cdt")
     above = _cosines(10, 1e60, 0.5, "cdt")
     own = -2 / 8
-    n = collapse.step_counts(7, 3, 10)
-    delta = collapse.temperatures(n, 0.5) * math.sqrt(10)
-    entry = -(collapse.multipliers(n, delta, "cdt") * delta.unsqueeze(-1))[9, 0].item()
-    W = [collapse.predicted_grams(n, s * delta, "cdt")[0].norm() for s in (1, 4)]
-    ce, _ = collapse.step_blocks(5, 5, 10, 0, "ldt")
+    n = seli.step_counts(7, 3, 10)
+    delta = seli.temperatures(n, 0.5) * math.sqrt(10)
+    entry = -(seli.multipliers(n, delta, "cdt") * delta.unsqueeze(-1))[9, 0].item()
+    W = [seli.predicted_grams(n, s * delta, "cdt")[0].norm() for s in (1, 4)]
+    ce, _ = seli.step_blocks(5, 5, 10, 0, "ldt")
     dual_args = 7, 3, 10, math.sqrt(10)
     rows = {
         "Table 1, CDT, γ < 0: h minority": (0.0, own, at["h minority"]),

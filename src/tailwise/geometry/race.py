@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.ufm import Config, Descent, Loss, start
 
 # Rates to choose from: what multiplies a gradient, or the length of a step.
@@ -64,7 +64,7 @@ class Race:
     rate : float
     steps : Tensor [T]
     error_w : Tensor [settings, S, T]
-        `collapse.gram_error` to the limit.
+        `seli.gram_error` to the limit.
     ms : float
         CPU milliseconds of 1000 steps of one model, among all that run together.
     """
@@ -93,7 +93,7 @@ def _errors(
 ) -> Tensor:
     """Distances of W to the limit, ``[settings, rates, seeds, stops]``; 2 if lost."""
     members = list(product(settings, rates, seeds))
-    n = torch.stack([collapse.step_counts(5, 5, R, 5) for (R, *_), *_ in members])
+    n = torch.stack([seli.step_counts(5, 5, R, 5) for (R, *_), *_ in members])
     scaled = method in ("normalised", "spectral")
     configs = [
         Config(kind, gamma, lr=rate, seed=seed, normalised=scaled)
@@ -106,7 +106,7 @@ def _errors(
     for step in range(1, stops[-1] + 1):
         descent.theta.sub_(lr * steps_of(method, descent, velocity))
         if step in stops:
-            found.append(collapse.gram_error(descent.W @ descent.W.mT, limit))
+            found.append(seli.gram_error(descent.W @ descent.W.mT, limit))
     error = torch.stack(found, -1).nan_to_num(nan=2.0)  # the largest that there is
     return error.view(len(settings), len(rates), len(seeds), -1)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tailwise.geometry import collapse, ufm
+from tailwise.geometry import seli, ufm
 
 
 def _blocks(loss: ufm.Loss) -> Tensor:
@@ -43,12 +43,12 @@ def _symmetric_basis(labels: Tensor, n: Tensor) -> Tensor:
 
 
 def ridge_grams(
-    class_counts: collapse.Array,
+    class_counts: seli.Array,
     config: ufm.Config,
     ridges: Sequence[float],
     *,
     max_steps: int = 200,
-) -> collapse.Grams:
+) -> seli.Grams:
     """The exact solution for each of many ridges, by Newton's method on all at once.
 
     The solution has the symmetry of the problem. Under STEP imbalance W and G together
@@ -61,7 +61,7 @@ def ridge_grams(
         The ridge is per example, so with more examples of each class it weighs more.
     config : Config
         Describes the loss; its ridge and how it trains do not enter. The scale of its
-        temperatures does: see `collapse.temperatures`.
+        temperatures does: see `seli.temperatures`.
     ridges : sequence of float, length L
         Each > 0. The bias shrinks like 1 / log(1 / ridge): 1e-40 still shows it.
 
@@ -88,7 +88,7 @@ def ridge_grams(
     # Start on the ray of the limit: the best of many multiples, for every ridge.
     lengths = (basis * basis).sum((-2, -1))
     U, S, Vh = torch.linalg.svd(
-        collapse.sel_matrix(loss.delta[0], config.kind) * n[0].sqrt()
+        seli.sel_matrix(loss.delta[0], config.kind) * n[0].sqrt()
     )
     limit = torch.stack([U * S.sqrt() @ U.mT, Vh.mT * S.sqrt() @ Vh])
     ray = (torch.einsum("fab,pab->fp", limit, basis) / lengths).flatten()
@@ -99,7 +99,7 @@ def ridge_grams(
     return _newton(objective, factors, x, ridges, n[0], max_steps)
 
 
-def _newton(objective, factors, x, ridges, n, max_steps: int) -> collapse.Grams:
+def _newton(objective, factors, x, ridges, n, max_steps: int) -> seli.Grams:
     """Minimise from x [L, p]; the Gram matrices there."""
     slope = torch.func.vmap(torch.func.grad_and_value(objective))
     curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(objective)))

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.ridge import ridge_grams
 from tailwise.geometry.ufm import UFM, Config, Loss, train_ufm
@@ -32,23 +32,21 @@ GAMMAS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 RATIOS = (10, 100)
 
 
-def assisted(class_counts: collapse.Array, config: Config) -> Config:
+def assisted(class_counts: seli.Array, config: Config) -> Config:
     """The configuration with offsets that remove most of the bias of its ridge.
 
     They are logarithms of dual multipliers **of the predicted limit**: a model trained
     so shows that it can take that shape, not that it finds the shape by itself. They
     replace an additive adjustment.
     """
-    n = collapse.positive("class_counts", class_counts)
+    n = seli.positive("class_counts", class_counts)
     loss = Loss(n.unsqueeze(0), [config])
-    dual = collapse.multipliers(n, loss.delta[0], config.kind)  # [k (c), k (y)]
+    dual = seli.multipliers(n, loss.delta[0], config.kind)  # [k (c), k (y)]
     offset = (dual / loss.omega[0]).fill_diagonal_(1).log()
     return replace(config, tau=0.0, offset=tuple(map(tuple, offset.tolist())))
 
 
-def all_assisted(
-    class_counts: collapse.Array, names: Sequence[str]
-) -> dict[str, Config]:
+def all_assisted(class_counts: seli.Array, names: Sequence[str]) -> dict[str, Config]:
     """`assisted` configurations of `FIVE` and `MORE`, by label."""
     known = FIVE | MORE
     return {f"{x}, assisted": assisted(class_counts, known[x]) for x in names}
@@ -58,7 +56,7 @@ def main_grid(seeds: Sequence[int] = (0,)) -> tuple[Tensor, list[Config]]:
     """Two kinds of temperature, two ratios and seven exponents, k = 10: counts and
     configurations, 28 for each seed."""
     grid = list(product(RATIOS, ("ldt", "cdt"), GAMMAS, seeds))
-    counts = torch.stack([collapse.step_counts(5, 5, R, 5) for R, *_ in grid])
+    counts = torch.stack([seli.step_counts(5, 5, R, 5) for R, *_ in grid])
     return counts, [Config(kind, gamma, seed=s) for _, kind, gamma, s in grid]
 
 
@@ -69,7 +67,7 @@ def train_limits(
     smallest cosine of the classifier and the embedding of a class."""
     names = list(product(configs, ratios))
     members = [
-        (collapse.step_counts(5, 5, R, 5), replace(configs[name], seed=s))
+        (seli.step_counts(5, 5, R, 5), replace(configs[name], seed=s))
         for name, R in names
         for s in range(seeds)
     ]
@@ -92,7 +90,7 @@ def slowest_margin_is_predicted(model: UFM) -> np.ndarray:
     found = []
     for b, config in enumerate(model.configs):
         delta, kind = model.delta[b], config.kind
-        dual = collapse.multipliers(model.class_counts[b], delta, kind)
+        dual = seli.multipliers(model.class_counts[b], delta, kind)
         z = model.W[b] @ model.H[b].mT  # [k (c), k (y)]
         z = z * (delta if kind == "ldt" else delta.unsqueeze(-1))
         margin = z.diagonal() - z
@@ -105,7 +103,7 @@ def slowest_margin_is_predicted(model: UFM) -> np.ndarray:
 def without_ridge(ratios: Sequence[float]) -> dict[str, Tensor]:
     """Cosine of two minority classifiers in the limit, k = 10, by imbalance ratio."""
     return {
-        name: collapse.step_blocks(5, 5, ratios, gamma, kind)[0].cos_minor
+        name: seli.step_blocks(5, 5, ratios, gamma, kind)[0].cos_minor
         for name, kind, gamma in (
             ("CE", "ldt", 0),
             ("LDT 1/2", "ldt", 0.5),
@@ -121,7 +119,7 @@ def minority_cosines(
     """Mean cosine of two minority classifiers in the exact solution, by ridge."""
     minority = class_counts < class_counts.max()
     return {
-        name: collapse.blocks(
+        name: seli.blocks(
             ridge_grams(class_counts, config, ridges)[0], minority
         ).cos_minor
         for name, config in configs.items()
@@ -130,9 +128,9 @@ def minority_cosines(
 
 def etf_error(config: Config, ridges: Sequence[float]) -> float:
     """Largest distance to the ETF of the exact classifiers, at both ratios."""
-    etf, steps = collapse.etf_gram(10), [collapse.step_counts(5, 5, R) for R in RATIOS]
+    etf, steps = seli.etf_gram(10), [seli.step_counts(5, 5, R) for R in RATIOS]
     found = [ridge_grams(n, config, ridges)[0] for n in steps]
-    return max(collapse.gram_error(grams, etf).max().item() for grams in found)
+    return max(seli.gram_error(grams, etf).max().item() for grams in found)
 
 
 # Real networks
@@ -163,7 +161,7 @@ def exact_ridge_error(networks: Networks, label: str) -> np.ndarray:
     config = networks.configs[i]
     target, _ = ridge_grams(task.counts.cpu(), config, [networks.recipe.ridge])
     W = networks.W[:, i]
-    return collapse.gram_error(W @ W.mT, target).numpy()
+    return seli.gram_error(W @ W.mT, target).numpy()
 
 
 def limit_errors(networks: Networks, label: str) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +207,8 @@ def rebalance(
     if how == "norm":
         scale = W.norm(dim=-1) ** -knob
         return logits * scale.unsqueeze(-2).to(logits)
-    delta = collapse.temperatures(class_counts, knob)
-    G, _ = collapse.predicted_grams(class_counts, delta, "ldt")
+    delta = seli.temperatures(class_counts, knob)
+    G, _ = seli.predicted_grams(class_counts, delta, "ldt")
     own = W.double() @ W.double().mT
     trace = own.diagonal(dim1=-2, dim2=-1).sum(-1)
     G = G * (trace / G.trace())[..., None, None]

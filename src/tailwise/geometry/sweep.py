@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.geometry.flow import Flow, gradient_flow
 from tailwise.geometry.networks import Networks
 from tailwise.geometry.ridge import ridge_grams
@@ -73,15 +73,15 @@ class Swept:
     half: int
     ratio: float
     gammas: tuple[float, ...]
-    W: collapse.Blocks
-    H: collapse.Blocks
+    W: seli.Blocks
+    H: seli.Blocks
 
     def limit(self, gammas: Sequence[float] | None = None) -> tuple:
         """Block averages of W and H in the limit, at these or other exponents."""
         gammas = torch.as_tensor(self.gammas if gammas is None else gammas).double()
         kind = self.loss.lower() if self.loss in ("LDT", "CDT") else "ldt"
         gammas = gammas if self.loss in ("LDT", "CDT") else 0 * gammas
-        return collapse.step_blocks(self.half, self.half, self.ratio, gammas, kind)
+        return seli.step_blocks(self.half, self.half, self.ratio, gammas, kind)
 
 
 def config(loss: str, gamma: float, counts: Tensor, seed: int = 0) -> Config:
@@ -91,7 +91,7 @@ def config(loss: str, gamma: float, counts: Tensor, seed: int = 0) -> Config:
         return Config(weight_power=gamma, seed=seed)
     if loss == "LA":
         return Config(tau=gamma, seed=seed)
-    delta = collapse.temperatures(counts, gamma, mean_one=True).tolist()
+    delta = seli.temperatures(counts, gamma, mean_one=True).tolist()
     return Config(loss.lower(), gamma, delta=delta, seed=seed)
 
 
@@ -106,7 +106,7 @@ def stopped(
 
     Rows of the flow are exponents, and seeds within them.
     """
-    n = collapse.step_counts(5, 5, ratio, 5)
+    n = seli.step_counts(5, 5, ratio, 5)
     times = [RATE * EPOCHS * n.sum().item() / BATCH] if times is None else times
     configs = [config(loss, gamma, n, seed) for gamma in gammas for seed in seeds]
     return gradient_flow(n, configs, times, d=20, length=0.06)
@@ -117,12 +117,12 @@ def of_free(loss: str, ratio: float, gammas: Sequence[float] = GAMMAS) -> Swept:
     flow = stopped(loss, ratio, gammas)
     n = flow.class_counts[0]
     W, H = flow.W[:, -1], flow.H[:, -1]
-    delta = collapse.temperatures(n, torch.tensor(gammas).double())
+    delta = seli.temperatures(n, torch.tensor(gammas).double())
     if loss in ("wCE", "LA"):
         delta = torch.ones_like(delta)
-    v = collapse.null_direction(delta, "cdt" if loss == "CDT" else "ldt")
-    H = collapse.centred(H, delta, v)
-    W, H = (collapse.blocks(x @ x.mT, n < n.max()) for x in (W, H))
+    v = seli.null_direction(delta, "cdt" if loss == "CDT" else "ldt")
+    H = seli.centred(H, delta, v)
+    W, H = (seli.blocks(x @ x.mT, n < n.max()) for x in (W, H))
     about = dict(loss=loss, half=5, ratio=ratio, gammas=tuple(gammas))
     return Swept(W=W, H=H, **about)
 
@@ -154,7 +154,7 @@ def of_networks(networks: Networks, loss: str) -> Swept:
     gammas = sorted(found)
     at, n = [found[g] for g in gammas], networks.task.counts.cpu()
     W, H = (
-        collapse.blocks(v[:, at] @ v[:, at].mT, n < n.max())
+        seli.blocks(v[:, at] @ v[:, at].mT, n < n.max())
         for v in (networks.W, networks.H)
     )
     ratio, half = (n.max() / n.min()).item(), int((n < n.max()).sum())
@@ -178,17 +178,15 @@ def by_time(loss: str, times: Sequence[float] | None, seeds=(0,)) -> Tensor:
     """`log_errors` of stopped models, ``[S, T]``; at the printed time if None."""
     flow = stopped(loss, 10, read(loss), times, seeds)
     n = flow.class_counts[0]
-    ratio2 = collapse.blocks(flow.W @ flow.W.mT, n < n.max()).norm2_ratio
+    ratio2 = seli.blocks(flow.W @ flow.W.mT, n < n.max()).norm2_ratio
     return log_errors(ratio2.unflatten(0, (-1, len(seeds))).movedim(0, -1), loss)
 
 
 def by_ridge(loss: str, ridges: Sequence[float]) -> Tensor:
     """`log_errors` of exact solutions with a ridge, ``[L]``."""
-    n = collapse.step_counts(5, 5, 10, 5)
+    n = seli.step_counts(5, 5, 10, 5)
     grams = [ridge_grams(n, config(loss, g, n), ridges)[0] for g in read(loss)]
-    return log_errors(
-        collapse.blocks(torch.stack(grams, 1), n < n.max()).norm2_ratio, loss
-    )
+    return log_errors(seli.blocks(torch.stack(grams, 1), n < n.max()).norm2_ratio, loss)
 
 
 def _compared(cells: pd.DataFrame, swept: Swept) -> dict[tuple[str, str], float]:
@@ -200,7 +198,7 @@ def _compared(cells: pd.DataFrame, swept: Swept) -> dict[tuple[str, str], float]
         kind, gamma = "ldt", 0.0
         if swept.loss in ("LDT", "CDT"):
             kind, gamma = swept.loss.lower(), cell.gamma
-        theirs = collapse.step_blocks(5, 5, 10, gamma, kind)[which]
+        theirs = seli.step_blocks(5, 5, 10, gamma, kind)[which]
         if "ratio" not in cell.what:
             part = cell.what[2:]
             a = cell.value - getattr(theirs, part).item()

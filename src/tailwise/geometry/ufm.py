@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from tailwise.geometry import collapse
+from tailwise.geometry import seli
 from tailwise.profiles import reseeded
 
 
@@ -36,7 +36,7 @@ class Config:
     tau : float
         Additive adjustment: ``iota_c = tau log(n_c / N)``.
     offset : nested sequence [k (c), k (y)], optional
-        Added to iota, such as the logarithm of `collapse.multipliers`; the diagonal is
+        Added to iota, such as the logarithm of `seli.multipliers`; the diagonal is
         ignored.
     weight_power : float
         ``omega_c`` is proportional to ``n_c^-weight_power``, with mean 1 over examples.
@@ -68,7 +68,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        collapse.check_kind(self.kind)
+        seli.check_kind(self.kind)
         for name in ("gamma", "tau", "weight_power"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}: expected a number")
@@ -93,7 +93,7 @@ class UFM:
     steps : Tensor [T]
         Steps taken at each check.
     error_w, error_h : Tensor [B, T]
-        `collapse.gram_error` to the limit without ridge; NaN once diverged.
+        `seli.gram_error` to the limit without ridge; NaN once diverged.
     log_loss : Tensor [B, T]
         Logarithm of the loss without its ridge; -1000 is a common value.
     diverged : Tensor [B]
@@ -111,7 +111,7 @@ class UFM:
     diverged: Tensor
 
     @property
-    def grams(self) -> collapse.Grams:
+    def grams(self) -> seli.Grams:
         """Gram matrices of W and of the class embeddings, ``[B, k, k]``."""
         return self.W @ self.W.mT, self.H @ self.H.mT
 
@@ -158,10 +158,10 @@ class Loss:
             return raw * n[b].sum() / (n[b] * raw).sum()
 
         def delta(b: int) -> Tensor:
-            return collapse.temperatures(n[b], configs[b].gamma)
+            return seli.temperatures(n[b], configs[b].gamma)
 
-        self.delta = collapse.positive("delta", rows("delta", delta, k))
-        self.omega = collapse.positive("weight", rows("weight", weight, k))
+        self.delta = seli.positive("delta", rows("delta", delta, k))
+        self.omega = seli.positive("weight", rows("weight", weight, k))
         pairs = rows("offset", lambda b: n.new_zeros(k, k), k, k)
         ldt = torch.tensor([c.kind == "ldt" for c in configs], device=n.device)
         self.ldt = ldt.unsqueeze(-1)
@@ -189,10 +189,10 @@ class Loss:
         log = torch.where(gap < -30, gap, softplus(gap).log())
         return (log + self.log_mass.amax(-1)).logsumexp(-1)  # -inf only for c = y
 
-    def targets(self) -> collapse.Grams:
+    def targets(self) -> seli.Grams:
         """Gram matrices of the limits, [B, k, k]."""
         v = torch.where(self.ldt, 1.0, 1 / self.delta)
-        return collapse.grams_at(self.n, self.delta, v)
+        return seli.grams_at(self.n, self.delta, v)
 
 
 class Descent:
@@ -253,7 +253,7 @@ def start(configs: Sequence[Config], k: int, d: int, like: Tensor) -> Tensor:
 
 
 def check(class_counts, configs: Sequence[Config], d: int | None) -> tuple:
-    n = collapse.positive("class_counts", class_counts)
+    n = seli.positive("class_counts", class_counts)
     B, k = len(configs), n.shape[-1]
     if not B or n.shape not in ((k,), (B, k)):
         raise ValueError(
@@ -268,7 +268,7 @@ def check(class_counts, configs: Sequence[Config], d: int | None) -> tuple:
 
 @torch.no_grad()
 def train_ufm(
-    class_counts: collapse.Array,
+    class_counts: seli.Array,
     configs: Sequence[Config],
     *,
     d: int | None = None,
@@ -326,7 +326,7 @@ def train_ufm(
             kept = torch.where(alive.view(-1, 1, 1, 1), descent.theta, kept)
             W, H = kept[:, 0], kept[:, 1] / root
             grams = W @ W.mT, H @ H.mT
-            found = [collapse.gram_error(G, t) for G, t in zip(grams, targets)]
+            found = [seli.gram_error(G, t) for G, t in zip(grams, targets)]
             found.append(loss.log_value(kept[:, 1] @ kept[:, 0].mT))
             history.append(torch.stack(found).masked_fill(~alive, math.nan))
             if progress:

@@ -1,13 +1,14 @@
 """What a practitioner imports: heads, losses, rules and what they are judged by."""
 
 from tailwise.methods.afr import AutomaticFeatureReweighting
+from tailwise.methods.balanced_rows import balanced_rows
 from tailwise.methods.calibration import (
     calibration_error,
     fit_temperature,
     recalibrate,
 )
 from tailwise.methods.dfr import DeepFeatureReweighting
-from tailwise.methods.dimension import (
+from tailwise.methods.effective_dimension import (
     marchenko_pastur_dimension,
     participation_ratio,
     pca_dimension,
@@ -23,7 +24,6 @@ from tailwise.methods.losses import (
     vs_loss,
 )
 from tailwise.methods.risk import example_weights, objective
-from tailwise.methods.rows import balanced_rows
 from tailwise.methods.solvers import (
     solve_heads,
     solve_logistic_heads,

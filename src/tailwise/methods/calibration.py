@@ -94,7 +94,7 @@ def recalibrate(logits: ArrayLike, y: ArrayLike) -> Recalibration:
 
     Examples
     --------
-    >>> z = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    >>> z = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [0.0, 4.0]])
     >>> found = recalibrate(z, [0, 1, 1, 0])
     >>> found.temperature > 1, found.probability(z).mean(0).round(3).tolist()
     (True, [0.5, 0.5])

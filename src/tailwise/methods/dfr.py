@@ -11,13 +11,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
+from tailwise.methods.balanced_rows import (
+    balanced_rows,
+    group_rows,
+    halves,
+    unit_halves,
+)
 from tailwise.methods.linear_head import (
     LinearHead,
     checked_groups,
     grid_of,
     several_classes,
 )
-from tailwise.methods.rows import balanced_rows, group_rows, halves, unit_halves
 from tailwise.metrics import group_accuracies
 from tailwise.metrics.arrays import as_labels, from_torch
 

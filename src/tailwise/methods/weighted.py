@@ -1,7 +1,7 @@
 """Chapter 1: how much weight a rare class needs when only the last layer is refitted.
 
-The closed forms live in `methods.equal_error`, the solvers in `methods.solvers`; this
-module adds the rules that choose a ratio from data and the scikit-learn classifier.
+The closed forms live in `methods.optimal_weight`, the solvers in `methods.solvers`;
+this module adds rules that choose a ratio from data and the scikit-learn classifier.
 """
 
 import warnings
@@ -15,12 +15,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
-from tailwise.methods.equal_error import class_errors, equal_error_ratio, optimal_ratio
 from tailwise.methods.moments import (
     ClassMoments,
     class_moments,
     dof_of,
     solve_classes,
+)
+from tailwise.methods.optimal_weight import (
+    class_errors,
+    equal_error_ratio,
+    optimal_ratio,
 )
 from tailwise.methods.solvers import (
     check_labels,

@@ -1,6 +1,6 @@
 """Named metrics: the definition is in the name."""
 
-from tailwise.metrics.group_accuracy import GroupAccuracies, group_accuracies, wilson
+from tailwise.metrics.group_accuracy import GroupAccuracies, group_accuracies
 from tailwise.metrics.intervals import (
     KINDS,
     MEAN_AND_ERROR,
@@ -13,6 +13,7 @@ from tailwise.metrics.intervals import (
     half_width,
     repetitions,
     student,
+    wilson,
 )
 
 __all__ = [

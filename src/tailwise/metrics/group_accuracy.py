@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from tailwise.metrics.arrays import as_array, as_labels, check_comparable
+from tailwise.metrics.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,6 @@ class GroupAccuracies:
     def interval(self) -> np.ndarray:
         """Wilson's 95 % interval of each group's accuracy, ``[G, 2]``: low and high."""
         return wilson(self.per_group * self.counts, self.counts)
-
-
-def wilson(hits: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> np.ndarray:
-    """Wilson's interval of a share ``hits / n``, ``[..., 2]``: low and high.
-
-    It keeps its width where every sample is right, or none.
-
-    Examples
-    --------
-    >>> wilson(3, 3).round(3).tolist()
-    [0.439, 1.0]
-    """
-    hits, n = np.asarray(hits, float), np.asarray(n, float)
-    z = stats.norm.ppf(0.5 + confidence / 2)
-    share, total = hits / n, n + z**2
-    middle = (hits + z**2 / 2) / total
-    half = z * np.sqrt(n * share * (1 - share) + z**2 / 4) / total
-    return np.stack([middle - half, middle + half], -1).clip(0, 1)
 
 
 def from_columns(columns: ArrayLike, name: str = "groups") -> np.ndarray:

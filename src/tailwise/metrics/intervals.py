@@ -1,4 +1,4 @@
-"""Means over repetitions with their intervals, and what is decided by them."""
+"""Means and shares with their intervals, and what is decided by them."""
 
 import math
 from collections.abc import Callable
@@ -97,6 +97,24 @@ def bootstrap(
     return Estimate(float(statistic(values)), float(np.std(drawn)), len(values))
 
 
+def wilson(hits: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> np.ndarray:
+    """Wilson's interval of a share ``hits / n``, ``[..., 2]``: low and high.
+
+    It keeps its width where every sample is right, or none.
+
+    Examples
+    --------
+    >>> wilson(3, 3).round(3).tolist()
+    [0.439, 1.0]
+    """
+    hits, n = np.asarray(hits, float), np.asarray(n, float)
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    share, total = hits / n, n + z**2
+    middle = (hits + z**2 / 2) / total
+    half = z * np.sqrt(n * share * (1 - share) + z**2 / 4) / total
+    return np.stack([middle - half, middle + half], -1).clip(0, 1)
+
+
 @cache
 def student(n: int, n_compared: int = 1) -> float:
     """Student's t at n - 1 degrees of freedom for a two-sided interval of 95 %.
@@ -128,7 +146,7 @@ def chance_to_stay(distance: float, stderr: float, n: int) -> float:
     Examples
     --------
     >>> [round(chance_to_stay(d, 1.0, 5), 2) for d in (2.78, 4.6, 9.0)]
-    [0.54, 0.92, 1.0]
+    [0.56, 0.92, 1.0]
     """
     if not stderr or not math.isfinite(distance):
         return float(math.isfinite(distance))

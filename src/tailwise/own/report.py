@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from tailwise.methods import dimension
+from tailwise.methods import effective_dimension
 from tailwise.methods.weighted import WeightedHead
 from tailwise.own import units
 from tailwise.own.features import Features, sample
@@ -29,8 +29,8 @@ class Report:
     ratio : float
         Samples of the most common class over those of the rarest.
     dimensions : dict of str to float
-        Features by each rule of `methods.dimension`, and as the weighted head uses
-        them (chapter 1).
+        Features by each rule of `methods.effective_dimension`, and as the weighted head
+        uses them (chapter 1).
     limit : float
         Effective features from which on no weights equalise the classes.
     sentences : tuple of str
@@ -110,9 +110,9 @@ def _dimensions(data: Features) -> tuple[dict[str, float], bool]:
         warnings.simplefilter("always")
         head = WeightedHead(ridge=RIDGE).fit(Z, data.y)
     rules = {
-        "PCA, 99 % of the variance": dimension.pca_dimension,
-        "participation ratio": dimension.participation_ratio,
-        "above the noise edge": dimension.marchenko_pastur_dimension,
+        "PCA, 99 % of the variance": effective_dimension.pca_dimension,
+        "participation ratio": effective_dimension.participation_ratio,
+        "above the noise edge": effective_dimension.marchenko_pastur_dimension,
     }
     found = {name: float(rule(torch.from_numpy(Z))) for name, rule in rules.items()}
     return found | {"used by the weighted head": head.effective_dof_}, bool(caught)

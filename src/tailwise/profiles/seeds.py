@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from tailwise.profiles.sizes import PROFILES, current
+from tailwise.profiles.size_and_device import PROFILES, current
 
 CONFIRMING = 400  # the set of seeds of the profiles above `laptop`; the last there is
 

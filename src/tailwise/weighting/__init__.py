@@ -1,6 +1,6 @@
 """Chapter 1: how much weight a rare class needs where only a head is refitted."""
 
-from tailwise.methods.equal_error import (
+from tailwise.methods.optimal_weight import (
     class_errors,
     downsampled_error,
     equal_error_ratio,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tailwise.data import fashion
-from tailwise.methods import dimension
+from tailwise.methods import effective_dimension
 from tailwise.methods.solvers import (
     leave_one_out_scores,
     solve_heads,
@@ -219,9 +219,9 @@ def candidate_ratios(X: Tensor, prior: float, ridge: float) -> dict[str, Tensor]
     y[:, : round(prior * n)] = 1
     dimensions = {
         "ambient d": torch.full(X.shape[:1], float(d), device=X.device),
-        "PCA 99 %": dimension.pca_dimension(X),
-        "participation": dimension.participation_ratio(X),
-        "noise edge": dimension.marchenko_pastur_dimension(X),
+        "PCA 99 %": effective_dimension.pca_dimension(X),
+        "participation": effective_dimension.participation_ratio(X),
+        "noise edge": effective_dimension.marchenko_pastur_dimension(X),
     }
     ratios = {
         "unweighted": X.new_ones(len(X)),

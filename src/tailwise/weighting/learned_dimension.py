@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tailwise.methods.equal_error import equal_error_ratio
+from tailwise.methods.optimal_weight import equal_error_ratio
 from tailwise.methods.solvers import leave_one_out_scores
 from tailwise.methods.weighted import balancing_threshold
 
@@ -15,7 +15,7 @@ def implied_delta(ratio: Tensor, mean: Tensor, shift: Tensor, prior: float) -> T
     """Features per sample at which the theory gives a head this mean and this shift.
 
     With ``D = shift / (1 - mean)`` and ``u = (1 + D) / 2`` the quadratic equation for u
-    behind `tailwise.methods.equal_error.class_errors` is linear in delta::
+    behind `tailwise.methods.optimal_weight.class_errors` is linear in delta::
 
         delta = (ratio (1 - u) prior - u (1 - prior)) / (u (1 - u) (ratio - 1))
 

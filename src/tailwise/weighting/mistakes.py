@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tailwise.ledger.mistakes import Pairs
-from tailwise.methods.equal_error import equal_error_ratio
+from tailwise.methods.optimal_weight import equal_error_ratio
 from tailwise.methods.solvers import (
     leave_one_out_scores,
     solve_heads,

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from tailwise.methods import equal_error
+from tailwise.methods import optimal_weight
 from tailwise.metrics import estimate
 from tailwise.plots import COLORS, INK, LINES, band, forest
 from tailwise.weighting.images import RuleComparison
@@ -45,7 +45,7 @@ def score_histogram(ax: Axes, scores: Tensor, y: Tensor) -> Axes:
 def error_curves(ax: Axes, run: SettingRun) -> Axes:
     """Class errors against the ratio: theory as lines, simulation as points."""
     s = run.setting
-    theory = equal_error.class_errors(run.grid, s.prior, s.delta, s.snr)
+    theory = optimal_weight.class_errors(run.grid, s.prior, s.delta, s.snr)
     looks = (("rare", "orange", "o", "-"), ("common", "blue", "s", "--"))
     simulated = (run.minority["grid"], run.majority["grid"])
     for curve, errors, look in zip(theory, simulated, looks):
@@ -75,9 +75,9 @@ def region_map(ax: Axes, prior: float) -> Axes:
     delta, s = np.meshgrid(np.linspace(0.005, 3 * prior, 240), np.linspace(0.5, 5, 240))
     inside = np.minimum(delta, 2 * prior - 1e-3)
     bound = (4 * prior * (1 - prior) - inside) / (inside * (1 - 2 * prior))
-    rho = equal_error.equal_error_ratio(prior, inside)
+    rho = optimal_weight.equal_error_ratio(prior, inside)
     at_rho, at_one = (
-        np.maximum(*equal_error.class_errors(ratio, prior, inside, s))
+        np.maximum(*optimal_weight.class_errors(ratio, prior, inside, s))
         for ratio in (rho, 1)
     )
     region = 1.0 * (s**2 > bound) + (at_one < at_rho)
@@ -114,12 +114,12 @@ def region_map(ax: Axes, prior: float) -> Axes:
 def price(ax: Axes, prior: float, delta: float, snr: float) -> Axes:
     """Error of each class, their average, and the moved threshold."""
     ratios = np.geomspace(1, 30, 200)
-    rare, common = equal_error.class_errors(ratios, prior, delta, snr)
+    rare, common = optimal_weight.class_errors(ratios, prior, delta, snr)
     mean = prior * rare + (1 - prior) * common
     ax.plot(ratios, rare, "-", label="rare", color=COLORS["orange"])
     ax.plot(ratios, common, "--", label="common", color=COLORS["blue"])
     ax.plot(ratios, mean, ":", label="average", color=COLORS["green"])
-    moved = equal_error.shifted_error(prior, delta, snr)
+    moved = optimal_weight.shifted_error(prior, delta, snr)
     label = "both classes: weight 1, moved threshold"
     ax.plot(1, moved, "*", ms=13, ls="none", label=label, color=COLORS["red"])
     ax.set_ylabel("error on new data")

@@ -1,6 +1,6 @@
 """Simulation of the Gaussian mixture of chapter 1 and of heads fitted to it.
 
-The model is that of `methods.equal_error`. Test errors are exact: they follow from a
+The model is that of `methods.optimal_weight`. Test errors are exact: they follow from a
 head's coefficients, without test data.
 """
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tailwise.methods.equal_error import equal_error_ratio
+from tailwise.methods.optimal_weight import equal_error_ratio
 from tailwise.methods.solvers import (
     leave_one_out_scores,
     solve_heads,

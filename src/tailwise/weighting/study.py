@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tailwise.methods import equal_error
+from tailwise.methods import optimal_weight
 from tailwise.methods.solvers import solve_logistic_heads
 from tailwise.methods.weighted import WeightedHead
 from tailwise.metrics import Estimate, bootstrap, estimate
@@ -24,7 +24,7 @@ from tailwise.weighting.images import (
 
 @dataclass(frozen=True)
 class Setting:
-    """One world of the mixture model, as in `tailwise.methods.equal_error`."""
+    """One world of the mixture model, as in `tailwise.methods.optimal_weight`."""
 
     delta: float
     prior: float
@@ -110,10 +110,10 @@ def run_setting(
     named = {
         "one": 1.0,
         "priors": 1 / prior - 1,
-        "equal": equal_error.equal_error_ratio(prior, delta)
+        "equal": optimal_weight.equal_error_ratio(prior, delta)
         if setting.balances
         else 1e3,
-        "best": min(1e3, float(equal_error.optimal_ratio(prior, delta, snr))),
+        "best": min(1e3, float(optimal_weight.optimal_ratio(prior, delta, snr))),
     }
     errors = simulation.simulate(
         torch.cat([torch.tensor(list(named.values())), grid]),
@@ -172,7 +172,7 @@ def agreement(runs: list[SettingRun]) -> Agreement:
     for run in runs:
         setting, ratios = run.setting, list(run.named.values())
         world = setting.prior, setting.delta, setting.snr
-        theory = equal_error.class_errors(np.array(ratios), *world)
+        theory = optimal_weight.class_errors(np.array(ratios), *world)
         for simulated, exact in zip((run.minority, run.majority), theory):
             for name, value in list(zip(run.named, exact))[:3]:
                 e = estimate(simulated[name])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from tailwise.geometry import collapse
-from tailwise.geometry.collapse import (
+from tailwise.geometry import seli
+from tailwise.geometry.seli import (
     blocks,
     etf_gram,
     gram_error,
@@ -100,7 +100,7 @@ def test_multipliers_balance_the_forces(kind):
     """W and each embedding are the multipliers times the slopes of the margins."""
     counts, delta = map(torch.from_numpy, random_problem(7, 6))
     gram_w, gram_h = predicted_grams(counts, delta, kind)
-    alpha = collapse.multipliers(counts, delta, kind)
+    alpha = seli.multipliers(counts, delta, kind)
     others = ~torch.eye(6, dtype=torch.bool)
     assert (alpha[others] > 0).all()
     assert (alpha.diagonal() == 0).all()
@@ -117,20 +117,20 @@ def test_multipliers_balance_the_forces(kind):
 
 def test_the_matrix_is_the_margin():
     delta = torch.tensor([1.0, 0.5, 2.0, 0.1], dtype=torch.float64)
-    for kind in collapse.KINDS:
+    for kind in seli.KINDS:
         Z = sel_matrix(delta, kind)
         scaled = Z * (delta if kind == "ldt" else delta.unsqueeze(-1))
         margin = scaled.diagonal() - scaled
         torch.testing.assert_close(
             margin, 1 - torch.eye(4, dtype=margin.dtype), **EXACT
         )
-        v = collapse.null_direction(delta, kind)
+        v = seli.null_direction(delta, kind)
         gram_w, gram_h = predicted_grams([9, 3, 2, 4], delta, kind)
         for zero in (v @ Z, gram_w @ v, gram_h @ (delta * v)):
             torch.testing.assert_close(zero, torch.zeros_like(zero), rtol=0, atol=1e-10)
 
 
-def full(b: collapse.Blocks, k_major: int, k_minor: int) -> torch.Tensor:
+def full(b: seli.Blocks, k_major: int, k_minor: int) -> torch.Tensor:
     """The Gram matrix that a summary describes."""
     minor = torch.arange(k_major + k_minor) >= k_major
     length = torch.where(minor, b.norm2_minor, b.norm2_major).sqrt()
@@ -187,7 +187,7 @@ def test_a_table_computed_independently():
 @pytest.mark.parametrize("seed", range(5))
 def test_square_root_temperatures_give_an_etf(seed):
     counts = torch.from_numpy(random_problem(seed, 9)[0])
-    gram_w, gram_h = predicted_grams(counts, collapse.etf_temperatures(counts), "ldt")
+    gram_w, gram_h = predicted_grams(counts, seli.etf_temperatures(counts), "ldt")
     etf = etf_gram(9)
     torch.testing.assert_close(gram_w, counts.amax().sqrt() * etf, **EXACT)
     length, cos = norms_and_cosines(gram_h)
@@ -203,7 +203,7 @@ def test_class_dependent_temperatures_give_no_etf(kind):
 
 
 def test_balanced_classes_give_a_simplex():
-    for kind in collapse.KINDS:
+    for kind in seli.KINDS:
         for gamma in (-1.0, 0.0, 0.4):
             counts = torch.full((6,), 30.0)
             for gram in predicted_grams(counts, temperatures(counts, gamma), kind):
@@ -249,7 +249,7 @@ def test_leading_dimensions():
     for a, b in zip(together, alone):
         assert a.shape == (4, 3, 5, 5)
         torch.testing.assert_close(a[2, 1], b, **EXACT)
-    assert collapse.multipliers(counts, delta, "ldt").shape == (4, 3, 5, 5)
+    assert seli.multipliers(counts, delta, "ldt").shape == (4, 3, 5, 5)
 
 
 def test_mean_one_temperatures():
@@ -285,7 +285,7 @@ def test_bad_input(counts, delta, kind, message):
     with pytest.raises(ValueError, match=message):
         predicted_grams(counts, delta, kind)
     with pytest.raises(ValueError, match=message):
-        collapse.multipliers(counts, delta, kind)
+        seli.multipliers(counts, delta, kind)
 
 
 @pytest.mark.parametrize(

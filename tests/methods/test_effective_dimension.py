@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tailwise.methods.dimension import (
+from tailwise.methods.effective_dimension import (
     marchenko_pastur_dimension,
     participation_ratio,
     pca_dimension,

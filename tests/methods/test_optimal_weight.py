@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from tailwise.methods.equal_error import (
+from tailwise.methods.optimal_weight import (
     class_errors,
     downsampled_error,
     equal_error_ratio,

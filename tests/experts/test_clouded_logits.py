@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tailwise.experts.clouded import agcl, clouded_logits
+from tailwise.experts.clouded_logits import agcl, clouded_logits
 from tailwise.methods.losses import asymmetric_loss
 
 COUNTS = torch.tensor([200, 50, 9, 2])
