@@ -87,11 +87,12 @@ def launch_args() -> dict:
     return {"executable_path": path, "args": FLAGS}
 
 
-def violations(page, selector: str | None = None) -> list[str]:
+def violations(page, selector: str | None = None, **options) -> list[str]:
     """Violations of WCAG A and AA in the page, or in what a selector finds."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, context=selector, options=AXE).response["violations"]
+    found = Axe().run(page, context=selector, options=AXE | options).response
+    found = found["violations"]
     return [
         f"{rule['id']}: {' '.join(map(str, node['target']))}: {node['failureSummary']}"
         for rule in found
@@ -128,8 +129,11 @@ def open_page(page, url: str) -> None:
     page.evaluate(READY)
 
 
-def look(context, origin: str, path: str, mode: str) -> dict:
-    """Open a page: its faults by kind, its bytes, and what a search found."""
+def look(context, origin: str, path: str, mode: str, colours: bool = True) -> dict:
+    """Open a page: its faults by kind, its bytes, and what a search found.
+
+    Contrast takes most of the time, and `colours` says whether to look at it.
+    """
     page, errors, outside, sizes = context.new_page(), [], [], []
     page.on(
         "console",
@@ -143,10 +147,11 @@ def look(context, origin: str, path: str, mode: str) -> dict:
     faults = page.evaluate(INSPECT, page.viewport_size["width"])
     if mode == "phone":  # there they scroll inside their box, which takes the focus
         del faults["code or formula cut off"]
+    rules = {"color-contrast": {"enabled": colours}}
     faults |= {
         "console error": errors,
         "request that leaves the book": outside,
-        "accessibility": violations(page),
+        "accessibility": violations(page, rules=rules),
     }
     links = page.locator("#search-results li a")
     found = links.evaluate_all("all => all.map((a) => a.pathname)")

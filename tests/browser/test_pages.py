@@ -9,6 +9,7 @@ from looks import MODES, built_pages, look, served
 from tools.book.layout import ROOT
 
 PAGES = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
+KINDS = ("book/index", "book/chapters/1_loss_weighting", "book/pilot", "search")
 # Uncompressed, all assets counted: about 2.2 MB on a page with formulas, and figures.
 HEAVIEST_PAGE = 4e6
 
@@ -21,7 +22,12 @@ def seen(browser, request):
     context = browser.new_context(**MODES[request.cls.mode])
     with served(HTML) as origin:
         addresses = built_pages(HTML)
-        yield lambda name: look(context, origin, addresses[name], request.cls.mode)
+        mode = request.cls.mode
+        # A phone shows the colours of the light page, in a layout of its own: seen on
+        # a page of each kind.
+        yield lambda name: look(
+            context, origin, addresses[name], mode, mode != "phone" or name in KINDS
+        )
     context.close()
 
 
