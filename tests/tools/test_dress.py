@@ -11,6 +11,7 @@ from sphinx.util.osutil import relative_uri
 from tailwise import profiles
 from tailwise.ledger import claims
 from tools.book.layout import ROOT, fill
+from tools.paper.sets import SETS
 from tools.site import anchors, cards, dress
 from tools.site.cards import Card
 
@@ -288,3 +289,12 @@ def test_a_chapter_gets_its_badge_in_the_navigation(page, link):
 
 def test_other_pages_get_no_badge():
     assert "nav-badge" not in navigation("#", "book/index")
+
+
+def test_the_page_of_data_sets_names_every_licence():
+    rows = dress.data_sets().splitlines()[2:]
+    assert len(rows) == len(SETS)
+    for row, found in zip(rows, SETS.values()):
+        assert row.count("|") == 5
+        assert row.startswith(f"| {found.title} |")
+        assert found.licence.partition(": ")[2] in row

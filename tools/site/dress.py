@@ -19,6 +19,7 @@ from tailwise.ledger import claims, export, stability
 from tailwise.ledger.board import freshest, headlines
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
+from tools.paper.sets import SETS
 from tools.site import bets, flip, handouts, point
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
@@ -46,6 +47,8 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     write(path, fill(path.read_text("utf-8"), predictions))
     path = stage / "book" / "flip.md"
     write(path, fill(path.read_text("utf-8"), {"switches": flip.page()}))
+    path = stage / "book" / "data_sets.md"
+    write(path, fill(path.read_text("utf-8"), {"sets": data_sets()}))
     changes = (book.root / "CHANGELOG.md").read_text("utf-8")
     page = stage / "book" / "changelog.md"
     write(page, fill(page.read_text("utf-8"), {"changelog": changes}))
@@ -96,6 +99,18 @@ def configured(text: str, found: list[Card]) -> str:
     ]
     sphinx["notfound_urls_prefix"] = urlsplit(sphinx["html_baseurl"]).path
     return yaml.safe_dump(config, allow_unicode=True)
+
+
+def data_sets() -> str:
+    """The sets of the runs at paper size as a table in Markdown."""
+    rows = [
+        f"| {found.title} | {found.fetched_gb:g} GB | {found.disk_gb:g} GB "
+        f"| {found.licence.removeprefix(f'{found.title}: ')} |"
+        for found in SETS.values()
+    ]
+    return "\n".join(
+        ["| data | fetched | on disk | licence |", "|---|---|---|---|", *rows]
+    )
 
 
 def _chapter(card: Card) -> claims.Chapter:
