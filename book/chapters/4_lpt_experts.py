@@ -9,11 +9,11 @@
 # **Yes, if there is something to adapt: measure the gap between your images and the model's before you buy small parts for it.**
 # The small parts are *prompts*, trained inputs beside the image's own, and *adapters*, narrow trained layers beside frozen ones.
 # Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, in rare classes too, and keep much of what full fine-tuning gains.
-# Without a gap even full fine-tuning gained less than five points over the probe.
+# Without a gap even full fine-tuning gained nothing that we could see over the probe.
 # The mean of two models adapted in this way, the *experts*, gains on top of that.
-# From the paper's *group prompts*, of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
+# From *group prompts*, which LPT++ is said to keep from LPT and of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
 # A learned *scorer*, a small network that weighs the experts image by image, did not beat their plain mean when fitted on training scores; with held-out ones we could not tell.
-# With the same loss small parts were not shown to beat full fine-tuning, whose mean is higher.
+# With the same loss small parts did not beat full fine-tuning; the visual expert is certainly behind it.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
 # The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT, *long-tailed prompt tuning*, is its predecessor, and LIFT, *lightweight fine-tuning* (Shi et al., 2024), a rival.
@@ -98,7 +98,7 @@ board.claim_box("ch4", "laptop", "full")
 # > Nothing, as far as we could read: its claims are about experiments.
 # >
 # > **What it shows.**
-# > By its abstract, about one per cent of extra parameters reaches an accuracy comparable with all rivals; by a third-party digest, more than a point above earlier methods on two sets of photographs.
+# > By its abstract, about one per cent of extra parameters reaches a comparable accuracy, we read: with full fine-tuning; by a third-party digest, more than a point above earlier methods on two sets of photographs.
 # >
 # > **What we could read.**
 # > The abstract and the first lines of the introduction, the abstract of LIFT, and the released code of LIFT and LPT; of the rest third-party summaries.
@@ -406,7 +406,7 @@ ledger.enter(found)
 #
 # ## The mixture
 #
-# Evaluate the plain mean first: it costs nothing, and a scorer has to beat it.
+# Evaluate the plain mean first: it needs no training, and a scorer has to beat it.
 
 # %% tags=["claim:ch4.mixture", "claim:ch4.every_split", "claim:ch4.domain_shift", "claim:ch4.probes_mixed", "claim:ch4.two_kinds"]
 every = reports.over_the_better(rows).min()
@@ -431,7 +431,7 @@ reports.member_table(rows)
 # %% [markdown]
 # "Over its members" is the gain over the mean accuracy of the two.
 # One expert that is adapted twice and averaged gains a little; two visual experts that were pretrained from different starts gain more.
-# So a part of the gain is that of two pretrainings; whether the kind adds to it, the claim says.
+# So a part of the gain is that of two pretrainings; whether two kinds gain more than two of one kind is a claim of ours, decided in the table above.
 #
 # <details><summary>The other rows</summary>
 #
@@ -449,8 +449,8 @@ figures.gap_and_gain(ax, rows, ways).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# A point is a split and two ways of training, one an expert.
-# The closer two experts are, the more their mean gains; a much poorer one adds little or harms.
+# Each point is one split and a way of training for each of the two experts.
+# The closer two experts are in accuracy, the more their mean gains; a much poorer one adds little or harms.
 #
 # ### A scorer?
 #
@@ -476,8 +476,8 @@ ledger.enter(found)
 reports.scorer_table(rows)
 
 # %% [markdown]
-# A scorer that sees all confidences loses, most in the rare classes, and less on images that the experts did not see: on training images they are too good there.
-# The others lose a point or two where they were fitted on training scores; on images held out we could not tell.
+# A scorer that sees all confidences loses, most in the rare classes, and perhaps less where it was fitted on images that the experts did not see: on training images they are too good there.
+# The others' means are lower by about a point or less where they were fitted on training scores, and on images held out we could not tell.
 # **Does the weight explain?**
 # Over images on which exactly one expert is right, the *area* is the chance that the visual one weighs more where it is right than where the other is.
 # It is above one half, so the weight leans to the right expert.
@@ -512,7 +512,7 @@ table
 # They buy one backbone for many tasks.
 # A second expert doubles the cost at inference; the highest means of rare classes are those of two.
 #
-# What pretraining bought the visual expert: all steps, half, and half the width, in per cent of validation images:
+# What pretraining bought the visual expert, in per cent of validation images; the rows are half the width, half the steps, and all of both:
 
 # %%
 reports.pretraining_table()
@@ -553,7 +553,7 @@ board.at_scale(ledger)
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
+# The verdicts, those of the contest from this run and the others from the record, with half of the 95 % interval over repetitions, by Student's t.
 # The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]

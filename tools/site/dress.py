@@ -160,8 +160,8 @@ def add_line(notebook, card: Card) -> None:
     up = "../" * card.page.count("/")
     name = card.page.rpartition("/")[2]
     line = (
-        f"<p class='chapter-line'>The paper’s claims: <a href='{up}scoreboard.html"
-        f"#ch{card.number}'>{card.tally}</a> · about {reading_minutes(notebook)} min "
+        f"<p class='chapter-line'>The paper’s claims, by the largest record: "
+        f"<a href='{up}scoreboard.html#ch{card.number}'>{card.tally}</a> · about {reading_minutes(notebook)} min "
         f"to read · runs {card.time} on a laptop</p>\n\n"
         "<div class='chapter-line'>\n\n"
         + ("[On Monday](#on-monday) · " if card.monday else "")
