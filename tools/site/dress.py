@@ -160,9 +160,10 @@ def add_line(notebook, card: Card) -> None:
     up = "../" * card.page.count("/")
     name = card.page.rpartition("/")[2]
     line = (
-        f"<p class='chapter-line'>The paper’s claims, by the largest record: "
-        f"<a href='{up}scoreboard.html#ch{card.number}'>{card.tally}</a> · about {reading_minutes(notebook)} min "
-        f"to read · runs {card.time} on a laptop</p>\n\n"
+        "<p class='chapter-line'>The paper’s claims, by the largest record: "
+        f"<a href='{up}scoreboard.html#ch{card.number}'>{card.tally}</a> · "
+        f"about {reading_minutes(notebook)} min to read · "
+        f"runs {card.time} on a laptop</p>\n\n"
         "<div class='chapter-line'>\n\n"
         + ("[On Monday](#on-monday) · " if card.monday else "")
         + f"[exercises]({up}exercises/{name}.ipynb) · "
