@@ -120,6 +120,12 @@ def test_a_formula_is_mathml_with_its_source():
     assert '<annotation encoding="application/x-tex">x&lt;y</annotation>' in made
 
 
+@pytest.mark.parametrize("tex", [r"\pi_+", "A^{+}", "t_+^2", r"t^{\star}_{\pm}"])
+def test_a_sign_that_is_an_index_has_no_room_around_it(tex):
+    assert mathml(tex).count('<mo lspace="0" rspace="0">') == 1
+    assert 'lspace="0"' not in mathml("a+b_i")
+
+
 def test_lines_of_a_formula_stay_lines():
     assert mathml(r"a &= b \\ c &= d", block=True).count("<mtr>") == 2
     assert mathml(r"\begin{cases} a \\ b \end{cases}").count("<mtr>") == 2

@@ -3,10 +3,14 @@
 An extension of Sphinx, which `html_math_renderer` in _config.yml chooses.
 """
 
+import re
+
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
 
 CONVERTER = LatexToMathML(annotation=True, fancy_error=False)
+# WebKit leaves room around a sign even where it is an index.
+INDEX = re.compile(r"<mo>([+−±])</mo>(?=(?:<m[ino]>[^<]*</m[ino]>)?</msu(?:b|p|bsup)>)")
 
 
 def mathml(tex: str, block: bool = False) -> str:
@@ -24,12 +28,13 @@ def mathml(tex: str, block: bool = False) -> str:
     """
     lines = r"\\" in tex and r"\begin" not in tex
     try:
-        return CONVERTER.convert_with_local_state(
+        made = CONVERTER.convert_with_local_state(
             rf"\begin{{aligned}}{tex}\end{{aligned}}" if lines else tex,
             displaystyle=block,
         )
     except LatexError as error:
         raise ValueError(f"a formula cannot be shown: {tex}: {error}") from error
+    return INDEX.sub(r'<mo lspace="0" rspace="0">\1</mo>', made)
 
 
 def show_inline(translator, node) -> None:
