@@ -12,7 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // A box that scrolls sideways must be reachable by keyboard.
   for (const box of document.querySelectorAll(
-    ".cell_output .text_html, .pst-scrollable-table-container",
+    ".cell_output .text_html, .pst-scrollable-table-container, .math",
   ))
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });

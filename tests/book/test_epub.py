@@ -9,12 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from PIL import Image
 
 from tools.book.layout import ROOT, Book, write
 
 epub = pytest.importorskip("tools.ship.epub")
 BOOK = Book(ROOT, "laptop")
 XHTML = "{http://www.w3.org/1999/xhtml}"
+MATHML = "{http://www.w3.org/1998/Math/MathML}"
 OPF = "{http://www.idpf.org/2007/opf}"
 
 
@@ -69,11 +71,13 @@ def test_the_site_becomes_a_whole_book(html):
 
 PAGE = """<html><body><nav>no</nav><article class="bd-article"><section id="one">
 <h1>One<a class="headerlink" href="#one">#</a></h1>
-<p id="a b">With <br> and <span class="math">\\(\\tfrac{1}{2}\\le x\\)</span>.</p>
+<p id="a b">With <br> and <span class="math"><math><semantics><mfrac>
+<mn>1</mn><mn>2</mn></mfrac><mspace width="1em"/><annotation>\\tfrac12</annotation>
+</semantics></math></span>.</p>
 <details><summary>More</summary><p>Folded.</p></details>
 <p><a href="two.html#there">a</a> <a href="two.html#gone">b</a>
 <a href="../_static/slides.html">c</a> <a href="https://example.org/">d</a></p>
-<button><img src="../_images/x.png" alt="a line" width="3"></button>
+<button><img src="../_images/x.webp" alt="a line" width="3"></button>
 <details class="hide"><summary><span class="collapsed">Show code cell source</span>
 <span class="expanded">Hide it</span></summary><pre>code</pre></details>
 <form><input required></form><script>run()</script>
@@ -87,7 +91,8 @@ OTHER = "<article class='bd-article'><h1 id='there'>Two</h1></article>"
 def site(tmp_path):
     write(tmp_path / "book/one.html", PAGE)
     write(tmp_path / "book/two.html", OTHER)
-    write(tmp_path / "_images/x.png", b"png")
+    write(tmp_path / "_images/x.webp", b"")
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "_images/x.webp", lossless=True)
     return tmp_path
 
 
@@ -105,7 +110,12 @@ def test_a_page_keeps_what_can_be_read(site):
     ]
     (image,) = page.iter("img")
     assert image.attrib == {"src": "images/x.png", "alt": "a line"}
-    assert reader.images == {"images/x.png": b"png"}
+    (picture,) = (Image.open(BytesIO(p)) for p in reader.images.values())
+    assert (picture.format, picture.getpixel((2, 1))) == ("PNG", (255, 0, 0))
+    (formula,) = page.iter(f"{MATHML}math")
+    assert formula.attrib == {"alttext": r"\tfrac12"}
+    (space,) = page.iter(f"{MATHML}mspace")
+    assert space.get("width") == "1em"
     told = " ".join("".join(page.itertext()).split())
     assert "MoreFolded." in told
     assert "code" in told

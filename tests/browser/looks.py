@@ -3,6 +3,7 @@
 python tests/browser/looks.py FOLDER      saves a picture of every page, in every mode
 """
 
+import gzip
 import os
 import re
 import shutil
@@ -61,18 +62,16 @@ INSPECT = """async (width) => {
       .filter((e) => right(e) > width + 1 && !scrolls(e.parentElement))
       .map(show)
       .concat(`page ${wide} px, window ${width} px`),
-    "code or formula cut off": all("pre, mjx-container[display]")
+    "code or formula cut off": all("pre, .math")
       .filter((e) => e.scrollWidth > e.clientWidth + 1)
       .map(show),
-    "maths in error": all("mjx-merror, mjx-container [style*='color: red']").map(show),
+    "formula not drawn": all(".math:not(:has(> math)), merror").map(show),
     // Sphinx puts the file's path where the author gave no text.
     "image without alt text": all("img[alt$='.png'], img[alt$='.svg']").map(show),
   };
 }"""
-READY = """async () => {
-  await globalThis.MathJax?.startup?.promise;
-  await document.fonts.ready;
-}"""
+READY = "async () => { await document.fonts.ready; }"
+TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
 
 
 def launch_args() -> dict:
@@ -102,9 +101,13 @@ def violations(page, selector: str | None = None, **options) -> list[str]:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address at which a folder is served."""
+    """The address at which a folder is served; every visit is a first one."""
 
     class Silent(SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            self.send_header("Cache-Control", "no-store")
+            super().end_headers()
+
         def log_message(self, *args) -> None:
             pass
 
@@ -129,12 +132,19 @@ def open_page(page, url: str) -> None:
     page.evaluate(READY)
 
 
+def weigh(responses) -> dict[str, int]:
+    """Bytes of what a page has loaded: as they are, and as a host sends them."""
+    bodies = [(r.headers.get("content-type", ""), r.body()) for r in responses if r.ok]
+    sent = (gzip.compress(b) if t.startswith(TEXT) else b for t, b in bodies)
+    return {"raw": sum(len(b) for _, b in bodies), "sent": sum(map(len, sent))}
+
+
 def look(context, origin: str, path: str, mode: str, colours: bool = True) -> dict:
-    """Open a page: its faults by kind, its bytes, and what a search found.
+    """Open a page: its faults by kind, what it weighs, and what a search found.
 
     Contrast takes most of the time, and `colours` says whether to look at it.
     """
-    page, errors, outside, sizes = context.new_page(), [], [], []
+    page, errors, outside, loaded = context.new_page(), [], [], []
     page.on(
         "console",
         lambda m: m.type == "error" and errors.append(f"{m.text} {m.location}"),
@@ -142,7 +152,7 @@ def look(context, origin: str, path: str, mode: str, colours: bool = True) -> di
     page.on("pageerror", lambda error: errors.append(str(error)))
     local = (origin, "data:", "blob:")
     page.on("request", lambda r: r.url.startswith(local) or outside.append(r.url))
-    page.on("response", lambda r: sizes.append(r.headers.get("content-length", 0)))
+    page.on("response", lambda response: loaded.append(response))
     open_page(page, origin + path)
     faults = page.evaluate(INSPECT, page.viewport_size["width"])
     if mode == "phone":  # there they scroll inside their box, which takes the focus
@@ -155,9 +165,10 @@ def look(context, origin: str, path: str, mode: str, colours: bool = True) -> di
     }
     links = page.locator("#search-results li a")
     found = links.evaluate_all("all => all.map((a) => a.pathname)")
+    weight = weigh([response for response in loaded if response.url[:4] == "http"])
     page.close()
     lines = [f"{kind}: {one}" for kind, some in faults.items() for one in some]
-    return {"faults": lines, "bytes": sum(map(int, sizes)), "found": found}
+    return {"faults": lines, "found": found} | weight
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def read(browser, folder) -> SimpleNamespace:
     for link in links.evaluate_all("all => all.map((a) => a.getAttribute('href'))"):
         visit(link)
     visit("site/book/chapters/1_loss_weighting.html")
-    seen.formulas = page.locator("mjx-container").count()
+    seen.formulas = page.locator(".math > math").count()
     visit("site/search.html?q=effective+dimension")
     results = page.locator("#search-results li a")
     results.first.wait_for()

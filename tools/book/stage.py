@@ -17,6 +17,7 @@ from pathlib import Path
 from tools.book.layout import Book, fingerprint, write
 from tools.site import workshop
 from tools.site.dress import dress
+from tools.site.lighten import lighten
 
 
 def lay_out(book: Book, executed: bool) -> Path:
@@ -73,8 +74,11 @@ def build(book: Book) -> int:
         shutil.rmtree(site, ignore_errors=True)
         command = [Path(sys.executable).with_name("jupyter-book"), "build", stage]
         command += ["--path-output", site, "-W", "-n", "--keep-going", "--quiet"]
+        # It finds the book's own extension in the checkout.
+        paths = f"{book.root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        own = os.environ | {"PYTHONPATH": paths}
         # Its last words name a folder that is about to move, so they are held back.
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=own)
         if done.returncode:
             print(done.stdout)
             return done.returncode
@@ -82,6 +86,7 @@ def build(book: Book) -> int:
         shutil.copytree(
             runnable(book), site / "_build" / "html" / "_sources", dirs_exist_ok=True
         )
+        lighten(site / "_build" / "html")
         shutil.rmtree(html, ignore_errors=True)
         os.replace(site / "_build" / "html", html)
         shutil.rmtree(site)

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
-from latex2mathml.converter import convert
+from PIL import Image
 
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, project, write
@@ -35,12 +35,17 @@ table { border-collapse: collapse; font-size: 0.8em; }
 th, td { border-bottom: 1px solid #999; padding: 0.1em 0.3em; text-align: left; }
 .provenance, .chapter-line { font-size: 0.8em; }
 """
+FORMULAS = ("formulas/formulas.css", "formulas/stix-two-math.woff")
 # What a reader of EPUBs cannot use: scripts, controls, links to a heading itself.
 UNUSED = (
     "script, style, form, input, output, dialog, iframe, nav, template, noscript, "
     "button:not(:has(img)), a.headerlink, [hidden], summary .expanded, "
     "summary:-soup-contains('Show code cell')"
 )
+NAMESPACES = {
+    "svg": "http://www.w3.org/2000/svg",
+    "math": "http://www.w3.org/1998/Math/MathML",
+}
 INSIDE = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}
 OLD = ("align", "halign", "valign", "border", "width", "height", "download")
 BLOCKS = ["div", "dl", "ol", "p", "pre", "table", "ul"]
@@ -102,8 +107,6 @@ class Reader:
     def page(self, name: str) -> tuple[str, str, set[str]]:
         """Title, XHTML and properties of a page."""
         article = self.articles[name]
-        for math in article.select(".math"):
-            _formula(math)
         for link in article.find_all("a", href=True):
             link["href"] = self._address(name, link["href"])
         for image in article.find_all("img"):
@@ -129,31 +132,28 @@ class Reader:
     def _image(self, name: str, source: str) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(name), source))
         file = f"images/{posixpath.basename(path)}"
-        self.images[file] = (self.site / unquote(path)).read_bytes()
+        content = (self.site / unquote(path)).read_bytes()
+        if file.endswith(".webp"):  # not every reader of EPUBs knows it
+            file, made = file.replace(".webp", ".png"), io.BytesIO()
+            Image.open(io.BytesIO(content)).save(made, "png")
+            content = made.getvalue()
+        self.images[file] = content
         return file
-
-
-def _formula(math: Tag) -> None:
-    r"""Put MathML in the place of \(…\) or \[…\]; what it cannot say stays as text."""
-    tex = math.get_text().strip()[2:-2].strip()
-    block = "block" if math.name == "div" else "inline"
-    made = BeautifulSoup(convert(tex, display=block), "html.parser")
-    made.math["alttext"] = tex
-    math.clear()
-    math.append(made.math)
 
 
 def _modern(tag: Tag) -> None:
     """Give a tag the form that XHTML asks for."""
-    if tag.name == "svg":
-        tag["xmlns"] = "http://www.w3.org/2000/svg"
+    if tag.name in NAMESPACES:
+        tag["xmlns"] = NAMESPACES[tag.name]
     elif tag.name == "p" and tag.find(BLOCKS):
         tag.name = "div"
-    in_svg = tag.name == "svg" or tag.find_parent("svg") is not None
+    if tag.name == "math":
+        tag["alttext"] = tag.annotation.extract().get_text()
+    foreign = tag.name in NAMESPACES or tag.find_parent([*NAMESPACES])
     for name in list(tag.attrs):
         if name in INSIDE:
             tag[INSIDE[name]] = tag.attrs.pop(name)
-        elif name in OLD and not in_svg:
+        elif name in OLD and not foreign:
             del tag[name]
 
 
@@ -180,6 +180,8 @@ def assemble(book: Book, site: Path) -> dict[str, bytes]:
     reader = Reader(site, entries(toc), address)
     pages = []
     held = {"OEBPS/style.css": STYLE.encode()}
+    for name in FORMULAS:
+        held[f"OEBPS/{name}"] = (site / "_static" / name).read_bytes()
     for name, entry in reader.pages.items():
         title, text, properties = reader.page(name)
         facts = {"title": title, "text": text, "entry": entry}

@@ -52,8 +52,10 @@ def sheets(held: dict[str, bytes], title: str) -> str:
         if file in files:
             link["href"] = f"#{_place(file, anchor)}"
     text = "\n".join(map(str, pages))
-    head = f"<meta charset='utf-8'><title>{title}</title><style>{STYLE}{PRINTED}"
-    return f"<!DOCTYPE html><html lang='en'><head>{head}</style></head>{text}</html>"
+    head = f"<meta charset='utf-8'><title>{title}</title>"
+    head += "<link rel='stylesheet' href='formulas/formulas.css'>"
+    head += f"<style>{STYLE}{PRINTED}</style>"
+    return f"<!DOCTYPE html><html lang='en'><head>{head}</head>{text}</html>"
 
 
 def _place(file: str, anchor: str = "") -> str:
@@ -73,8 +75,8 @@ def browser() -> str:
     return found
 
 
-def printed(text: str, images: dict[str, bytes]) -> bytes:
-    """A page in HTML, with its images by path, as a PDF.
+def printed(text: str, files: dict[str, bytes]) -> bytes:
+    """A page in HTML, with the files that it names by path, as a PDF.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def printed(text: str, images: dict[str, bytes]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         page, made = Path(folder, "book.html"), Path(folder, "book.pdf")
         write(page, text)
-        for name, content in images.items():
+        for name, content in files.items():
             write(page.parent / name, content)
         command = [browser(), *FLAGS, "--generate-pdf-document-outline"]
         command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={made}"]
@@ -99,12 +101,8 @@ def main() -> int:
     path = book.root / "dist" / f"tailwise-{project(book.root)['version']}.pdf"
     try:
         held = contents(book)
-        images = {
-            name.removeprefix("OEBPS/"): content
-            for name, content in held.items()
-            if name.startswith("OEBPS/images/")
-        }
-        write(path, printed(sheets(held, "Tailwise"), images))
+        files = {name.removeprefix("OEBPS/"): held[name] for name in held}
+        write(path, printed(sheets(held, "Tailwise"), files))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ SETTINGS = {
     "html_js_files": "scripts of the pages",
     "html_css_files": "styles of the pages",
     "templates_path": "templates of the pages",
-    "mathjax_path": "formulas without a network",
+    "html_math_renderer": "formulas without a script",
     "html_extra_path": "site map and robots",
     "notfound_template": "the page 404",
 }
