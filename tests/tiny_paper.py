@@ -29,8 +29,10 @@ PLAIN = ((0.5,) * 3, (0.25,) * 3)
 
 @dataclass(frozen=True)
 class SmallPlan(paper_size.Plan):
-    """What no option of chapter 4 says."""
+    """What no option of chapter 4 says, and an epoch of few batches."""
 
+    epochs: int = 1
+    batch: int = 36
     pool: int = 4
     blocks: int = 1
     tokens: int = 2

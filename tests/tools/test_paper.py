@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import sys
 import urllib.request
 from queue import Queue
@@ -19,10 +20,11 @@ import torch
 
 from tailwise.data.compat import import_torchvision
 from tailwise.geometry import seli
+from tailwise.ledger import claims
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
 from tools.paper import __main__ as paper
-from tools.paper import chapter4, chapter5, harness, sets
+from tools.paper import chapter2, chapter3, chapter4, chapter5, harness, sets
 from tools.paper.plan import Plan
 
 SIZES = ["--n-major", "24", "--epochs", "6", "--width", "16", "--depth", "2"]
@@ -279,3 +281,28 @@ def test_what_was_fetched_before_a_stop_needs_no_room_again(apart):
 def test_another_chapter_is_told_which_there_are(capsys):
     assert paper.main(["9"]) == 2
     assert "1 to 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chapter", [chapter2, chapter3])
+def test_what_a_table_compares_with_stands_in_the_claim_file(chapter):
+    stated = claims.load(f"ch{chapter.__name__[-1]}").claims.values()
+    texts = " ".join(c.paper_value for c in stated if c.profile == "paper")
+    compared, there = (
+        {float(x) for x in re.findall(r"\d*\.\d+", text)}
+        for text in (repr(chapter.PUBLISHED), texts)
+    )
+    assert compared
+    assert compared <= there
+
+
+@pytest.mark.parametrize("kind", ["mlp", "resnet18"])
+def test_the_table_of_chapter_5_has_the_marks_of_the_figures(kind):
+    blocks = {"W": {"ratio^2": 2.0}, "W limit": {"ratio^2": 1.5}}
+    tracked = {"tracked": {"accuracy": [1.0], "distance W": [0.5]}}
+    about = {"R": 20, "loss": "cdt", "gamma": 1.0}
+    lines = chapter5.table(
+        [about | blocks | tracked, about | {"R": 10} | blocks | tracked], kind
+    ).splitlines()[1:]
+    marks = {"mlp": ("–", "–", "0.59", "–"), "resnet18": ("–", "0.33", "0.70", "–")}
+    found = [line.split()[i] for line in lines for i in (5, 7)]
+    assert tuple(found) == marks[kind]
