@@ -12,13 +12,12 @@ import tiny_longtails
 import tiny_paper
 import torch
 from tiny_clip import ClipImageEncoder, torchvision_vit
-from tiny_paper import SmallPlan, starts
+from tiny_paper import COUNTS, SmallPlan, starts, task
 from tiny_vit import expert_of, images_and_labels, rng, tiny
 from torch import nn
 
 from tailwise import profiles
 from tailwise.data import longtails
-from tailwise.data.cifar import LongTail
 from tailwise.data.compat import import_torchvision
 from tailwise.experts import large, paper_size
 from tailwise.experts.backbones import LAYOUTS, as_backbone
@@ -26,33 +25,12 @@ from tailwise.experts.modules import Adapter, GroupPrompts, SharedPrompts, seede
 from tailwise.ledger import claims
 from tools.paper import chapter4
 
-COUNTS = (110, 24, 6, 4)
 PLAN = SmallPlan()
 KINDS = ["visual, phase 2", "language, phase 2"]
 
 
 class Killed(BaseException):
     pass
-
-
-def pictures(counts, seed):
-    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    colours = torch.rand(len(counts), 3, 1, 1, generator=rng(9))
-    noise = 0.1 * torch.randn(len(labels), 3, 24, 24, generator=rng(seed))
-    return (colours[labels] + noise).clamp(0, 1), labels
-
-
-def task():
-    images, labels = pictures(COUNTS, 1)
-    test_images, test_labels = pictures([5] * 4, 2)
-    return LongTail(
-        images=images,
-        labels=labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        counts=torch.tensor(COUNTS),
-        names=tuple("abcd"),
-    )
 
 
 def run(folder, plan=PLAN, tell=None):
@@ -373,11 +351,11 @@ def test_the_command_writes_the_record(command, tmp_path, capsys):
         assert (measured.value, measured.n) == (pytest.approx(np.mean(values)), 3)
         assert f"{claim}: {record.verdicts[claim]}; " in told
     # Published numbers come from the claim file.
-    assert "(89.1 % at imbalance 100, 90.2 % at 50, 91.3 % at 10; second-hand)" in told
+    assert "(paper: 89.1 % at imbalance 100, 90.2 % at 50, 91.3 % at 10)" in told
     # Another ratio has its own table, and a plan that is not this one.
     assert command("--seeds", "0", "--ratio", "10") == 0
     assert (tmp_path / "results" / "paper" / "cifar100-10.json").is_file()
-    assert "(paper:" not in capsys.readouterr().out
+    assert "91.3 % at 10; second-hand)" in capsys.readouterr().out
     assert claims.latest("ch4", "paper") == record
     assert command("--seeds", "0", "--lr", "0.5") == 1
     assert "made with lr = 0.001: expected 0.5" in capsys.readouterr().err
@@ -444,7 +422,7 @@ def test_photographs_run_from_their_files_to_the_record(
     tiny_longtails.write(kind, data, monkeypatch)
     assert command("--data", kind, "--seeds", "0", "1", "2") == 0
     told = capsys.readouterr().out
-    for text in ("non-commercial", "not tried here", "published:", "recorded in"):
+    for text in ("non-commercial", "not tried here", "(paper: ", "recorded in"):
         assert text in told
     table = json.loads((tmp_path / "results" / "paper" / f"{kind}.json").read_text())
     assert len({row["method"] for row in table["rows"]}) == 8 + len(paper_size.INPUTS)

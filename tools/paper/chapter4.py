@@ -25,7 +25,7 @@ from tailwise.data.compat import import_torchvision
 from tailwise.data.imbalance import long_tail
 from tailwise.experts import large, paper_size
 from tailwise.experts.paper_size import Plan as Recipe
-from tailwise.ledger import claims, provenance
+from tailwise.ledger import provenance
 from tailwise.models import imagenet
 from tools.book.layout import ROOT
 from tools.paper import record
@@ -144,6 +144,10 @@ def plan_of(
         rate=speed(backbone, (3, large.SIZE, large.SIZE), batch, half=not full),
         width="float32" if full else "bfloat16",
     )
+    # What lies beside the backbones is not counted, so that memory is not, either.
+    memory = 16.0 if kind == "cifar100" else 24.0
+    rows = [row for row in rows if row[0] != "GPU memory"]
+    rows.insert(1, ("GPU memory", f"{memory:.0f} GB", "expected, not counted"))
     name = f"{source.title}-LT, imbalance {recipe.ratio}"
     return Plan(
         title="chapter 4: two ViT-B/16, supervised and CLIP, on "
@@ -162,8 +166,9 @@ def plan_of(
                 "prompts, adapters, test images, the scorer; tuning counts 1.5 times",
             ),
         ),
-        disk_gb=source.room_gb() + 1.1 + 2.2,
-        gpu_gb=16.0 if kind == "cifar100" else 24.0,  # expected
+        data_gb=source.room_gb() + 1.1,
+        kept_gb=2.2,
+        gpu_gb=memory,
     )
 
 
@@ -208,11 +213,10 @@ def measured(rows: list[dict], kind: str) -> dict[str, dict[None, list[float]]]:
     return found
 
 
-def published(kind: str) -> str:
-    """What the claim file says of a data set, and what that was read in."""
-    stated = [claims.load("ch4").claims[id] for id in CLAIMED[kind]]
-    lines = [f"{c.says} ({c.paper_value or 'no number'}; {c.evidence})" for c in stated]
-    return "\n".join(["published:", *(f"  {line}" for line in lines)])
+def prepare(kind: str, weights: str, folder: Path) -> None:
+    """Fetch a data set, once all packages are there that the weights need."""
+    large.check_packages(weights)
+    SETS[kind].prepare(folder)
 
 
 def main(given: list[str]) -> int:
@@ -224,22 +228,26 @@ def main(given: list[str]) -> int:
     stopwatch, data = provenance.Stopwatch(), cache_dir()
     parts = tuple(chosen.parts or paper_size.PARTS)
     places = str(data), str(chosen.folder), profile.device
+    as_claimed = recipe == Recipe() and chosen.weights == large.IN21K
 
     def tell(found: list[list[dict]]) -> None:
         rows = list(chain(*found))
         about = {"plan": asdict(recipe), "full": chosen.full}
         name = kind if recipe.ratio == Recipe.ratio else f"{kind}-{recipe.ratio:g}"
         path = record.write_rows(name, rows, profile, stopwatch, **about)
-        print(table(rows), published(kind), f"recorded in {path}", sep="\n\n")
-        if recipe == Recipe() and chosen.weights == large.IN21K:
-            entered = record.enter("ch4", measured(rows, kind), profile)
-            print(*entered, sep="\n")
+        print(table(rows), f"\nrecorded in {path}", sep="\n")
+        if as_claimed:
+            lines = record.enter("ch4", measured(rows, kind), profile)
+        else:
+            lines = record.stated(CLAIMED[kind])
+        print(*lines, sep="\n")
 
     return carry_out(
         lambda: plan_of(recipe, kind, parts, len(chosen.seeds), chosen.full),
-        [chosen.folder, data],
+        checkpoints=chosen.folder,
+        decides=list(CLAIMED[kind]) if as_claimed else [],
         yes=chosen.yes,
-        prepare=lambda: SETS[kind].prepare(data),
+        prepare=lambda: prepare(kind, chosen.weights, data),
         train=train,
         work=[
             (recipe, kind, parts, seed, chosen.weights, chosen.full, *places)

@@ -43,6 +43,8 @@ SIZES = ("n_major", "epochs", "batch", "width", "depth", "checks")
 DATA = {"mlp": "mnist", "resnet18": "cifar10"}
 NAMES = {"mlp": "mnist", "resnet18": "cifar10-step"}  # of what is recorded
 PARAMETER = {"wce": "power", "la": "tau", "ldt": "gamma", "cdt": "gamma"}
+CLAIMED = ("ch5.resnet", "ch5.resnet_lengths")
+GAMMAS = {"gamma 0": 0.0, "gamma 1/2": 0.5}  # their parts
 TRACKED = ("distance W", "distance H", "accuracy", "accuracy majority", "loss")
 PANELS = {"mlp": "MLP", "resnet18": "ResNet"}  # of the paper's figures
 
@@ -331,7 +333,8 @@ def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
                 more_gb=data,
             ),
         ),
-        disk_gb=source.room_gb() + 4 * checkpoint,
+        data_gb=source.room_gb(),
+        kept_gb=4 * checkpoint,
         gpu_gb=found.memory_gb(recipe.batch) + data,
     )
 
@@ -366,8 +369,8 @@ def table(rows: list[dict], kind: str = "mlp") -> str:
 
 def claimed(rows: list[dict]) -> dict[str, dict[str | None, list[float]]]:
     """What chapter 5 claims of residual networks, a value each; of LDT at R = 10."""
-    found: dict[str, dict] = {"ch5.resnet": {}, "ch5.resnet_lengths": {}}
-    for part, gamma in (("gamma 0", 0.0), ("gamma 1/2", 0.5)):
+    found: dict[str, dict] = {claim: {} for claim in CLAIMED}
+    for part, gamma in GAMMAS.items():
         key = (10, "ldt", gamma)
         mine = [row for row in rows if (row["R"], row["loss"], row["gamma"]) == key]
         pairs = [(row["W"], row["W limit"]) for row in mine]
@@ -387,20 +390,23 @@ def main(given: list[str]) -> int:
     runs, kind = list(settings(chosen)), recipe.network
     stopwatch, data = provenance.Stopwatch(), cache_dir()
     places = (str(data), str(chosen.folder), profile.device)
+    there = {run[:3] for run in runs} >= {
+        (10, "ldt", gamma) for gamma in GAMMAS.values()
+    }
+    decides = CLAIMED if recipe == Recipe(network="resnet18") and there else ()
 
     def tell(rows: list[dict]) -> None:
         about = {"recipe": asdict(recipe)}
         path = record.write_rows(NAMES[kind], rows, profile, stopwatch, **about)
         print(f"\n{table(rows, kind)}\n\nrecorded in {path}")
-        if recipe == Recipe(network="resnet18"):
-            found = claimed(rows)
-            if all(values for parts in found.values() for values in parts.values()):
-                print(*record.enter("ch5", found, profile), sep="\n")
+        if decides:
+            print(*record.enter("ch5", claimed(rows), profile), sep="\n")
 
     work = [(recipe, *each, *places) for each in runs]
     return carry_out(
         lambda: plan_of(recipe, runs),
-        [chosen.folder, data],
+        checkpoints=chosen.folder,
+        decides=decides,
         yes=chosen.yes,
         prepare=lambda: SETS[DATA[kind]].prepare(data),
         train=train,
