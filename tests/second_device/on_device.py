@@ -10,6 +10,8 @@ import pytest
 import second
 import tiny_birds
 import tiny_cifar
+import tiny_longtails
+import tiny_paper
 import torch
 
 from tailwise.data import cifar, glyph_corruption, glyphs, waterbirds
@@ -27,7 +29,7 @@ from tailwise.softad import ensemble, views
 from tailwise.spurious import explain
 from tailwise.training.batches import class_balanced, instance_balanced
 from tailwise.weighting import simulation
-from tools.paper import chapter1, chapter2, chapter3, chapter5
+from tools.paper import chapter1, chapter2, chapter3, chapter4, chapter5
 
 second.register()
 
@@ -435,6 +437,28 @@ def test_noise_at_paper_size_is_that_of_the_cpu(small_cifar, tmp_path):
         assert theirs["val"]["loss"] == pytest.approx(ours["val"]["loss"], rel=1e-4)
         for found, wanted in zip(theirs["test"], ours["test"]):
             assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"), [("cifar100", paper_size.PARTS), ("places", ("experts",))]
+)
+def test_experts_at_paper_size_are_those_of_the_cpu(monkeypatch, tmp_path, kind, parts):
+    tiny_paper.use(monkeypatch)
+    tiny_longtails.write("places", tmp_path, monkeypatch)
+    monkeypatch.setattr(cifar, "draw", lambda *_, **__: tiny_paper.task())
+    recipe, weights = tiny_paper.SmallPlan(), chapter4.large.IN21K
+    ours, theirs = (
+        chapter4.train(
+            *(recipe, kind, parts, 0, weights, True),
+            *(str(tmp_path), str(tmp_path / device), device),
+        )
+        for device in ("cpu", second.NAME)
+    )
+    assert [row["method"] for row in theirs] == [row["method"] for row in ours]
+    for found, wanted in zip(theirs, ours):
+        # Twenty test images, five a class: one near the border may change sides.
+        for name in ("all", "many", "medium", "few"):
+            assert found[name] == pytest.approx(wanted[name], abs=0.2)
 
 
 def test_the_fault_of_chapter_5_is_caught(monkeypatch):

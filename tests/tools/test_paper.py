@@ -5,8 +5,12 @@ import hashlib
 import json
 import math
 import os
+import re
 import sys
+import urllib.error
 import urllib.request
+from dataclasses import replace
+from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
 
@@ -14,16 +18,18 @@ import pytest
 import tiny_chunks
 import tiny_cifar
 import tiny_mnist
+import tiny_paper
 import tiny_ranks
 import torch
 
+from tailwise import profiles
 from tailwise.data.compat import import_torchvision
 from tailwise.geometry import seli
+from tailwise.ledger import claims
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
 from tools.paper import __main__ as paper
-from tools.paper import chapter4, chapter5, harness, sets
-from tools.paper.plan import Plan
+from tools.paper import chapter2, chapter3, chapter4, chapter5, harness, plan, sets
 
 SIZES = ["--n-major", "24", "--epochs", "6", "--width", "16", "--depth", "2"]
 SIZES += ["--batch", "20", "--checks", "3", "--gammas", "0", "0.5"]
@@ -50,7 +56,7 @@ def rows(folder) -> list[dict]:
 def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
     assert run(apart) == 0
     told = capsys.readouterr().out
-    for text in ("12 networks on MNIST", "CC BY-SA", "images/s", "add --yes"):
+    for text in ("12 networks on MNIST", "CC BY-SA", "images/s", "--yes"):
         assert text in told
     assert not (apart / "results").exists()
     assert not (apart / "data").exists()
@@ -59,8 +65,8 @@ def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
 def test_the_real_plan_counts_what_the_paper_trains(monkeypatch):
     monkeypatch.setattr(chapter5, "speed", lambda *_, **__: 1e4)
     chosen = chapter5.arguments([])
-    plan = chapter5.plan_of(chapter5.Recipe(), list(chapter5.settings(chosen)))
-    told = str(plan)
+    found = chapter5.plan_of(chapter5.Recipe(), list(chapter5.settings(chosen)))
+    told = found.told(Path("data"), Path("runs"), "cpu", [])
     # 4 ratios, 3 seeds, 7 exponents of 2 losses of which 0 is one.
     assert "156 networks on MNIST, 6 layers of 2048, 350 epochs" in told
     # Two operations a weight and image forward, four backward; two for the first layer,
@@ -197,8 +203,34 @@ def test_chapter_4_prints_its_plan(monkeypatch, capsys):
     # more of one kind; four ablations of two. Three seeds, ten epochs, and that tail.
     phases = 2 * 2 + 2 * (1 + 1.5) + 2 + 4 * 2
     seen = phases * 3 * 10 * 12_608
-    assert f"{seen / 10 / 3600:.1f} h" in told
-    assert "add --yes" in told
+    assert f"{seen / 10 / 86_400:.0f} days" in told
+    for text in ("no claim", "16.0 GB on a GPU; torch sees none here", "--yes"):
+        assert text in told
+
+
+def test_packages_are_missed_before_data_are_fetched(apart, monkeypatch, capsys):
+    missed = chapter4.large.check_packages
+    tiny_paper.use(monkeypatch)
+    monkeypatch.setattr(chapter4.large, "check_packages", missed)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    given = ["4", "--data", "places", "--folder", str(apart / "runs"), "--yes"]
+    assert paper.main(given) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("weights on ImageNet-21k need the package timm: pip")
+    assert "decides:\n  ch4.places: LPT++ is 1.2 points better" in said.out
+    assert not (apart / "data").exists()
+
+
+def test_a_gpu_without_room_for_a_step_has_no_speed(monkeypatch):
+    def full():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    assert math.isnan(plan.speed(full, (3, 8, 8), 2, half=False))
+    assert plan.hours(math.nan) == "nan min"
+    assert plan.hours(5399) == "90 min"
+    assert plan.hours(5400) == "1.5 h"
+    assert plan.hours(9 * 86_400) == "9 days"
 
 
 def test_two_processes_give_the_record_of_one(data, apart):
@@ -248,12 +280,92 @@ def test_networks_are_spread_over_gpus_and_read_from_what_they_kept(apart, monke
     assert {len((apart / str(s)).read_text()) for s in range(4)} == {2}
 
 
+def refuse(harm: str, monkeypatch) -> None:
+    """What may be wrong before the first image has come."""
+
+    def answer(request, timeout):
+        url = request.full_url
+        if harm == "no network":
+            raise urllib.error.URLError("no route to host")
+        if harm == "moved":
+            raise urllib.error.HTTPError(url, 404, "Not Found", {}, None)
+        served = tiny_cifar.Answer(b"<html>Hello.</html>", url)
+        served.headers["Content-Length"] = 6833 if harm == "cut" else 19
+        return served
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    free = 1e6 if harm == "disk" else 1e12
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    if harm == "GPU memory":
+        on_gpu = replace(profiles.current(), device="cuda")
+        monkeypatch.setattr(profiles, "current", lambda *_: on_gpu)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4e9, 16e9))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        ("no network", "did not come from http://data.csail.mit.edu/.*no route to h"),
+        ("moved", "did not come from http://data.csail.mit.edu/.*: HTTP Error 404"),
+        ("checksum", "is not the published file, and was removed: MD5 is .* expected"),
+        ("cut", "cut after 19 of 6833 bytes; the same command goes on there"),
+        ("disk", r"has 0.0 GB free: expected 57.\d GB"),
+        ("GPU memory", r"the GPU has 4.0 GB free: expected 24.0 GB"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    apart, monkeypatch, capsys, harm, message
+):
+    tiny_paper.use(monkeypatch)
+    refuse(harm, monkeypatch)
+    given = ["4", "--data", "places", "--folder", str(apart / "runs"), "--yes"]
+    assert paper.main(given) == 1
+    told = capsys.readouterr().err
+    assert re.search(message, told)
+    assert told.count("\n") == 1
+    left = [path.name for path in apart.rglob("*") if path.is_file()]
+    assert left == [".0-categories_places365.txt.part"] * (harm == "cut")
+
+
+def test_without_yes_nothing_is_asked_of_the_network(apart, monkeypatch, capsys):
+    tiny_paper.use(monkeypatch)
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    assert paper.main(["4", "--data", "places", "--folder", str(apart / "runs")]) == 0
+    said = capsys.readouterr()
+    for text in ("licences:", "non-commercial", "YES=1", "--yes"):
+        assert text in said.out
+    assert said.err == ""
+    assert not list(apart.iterdir())
+
+
 def test_too_little_room_is_said_before(tmp_path, monkeypatch):
-    plan = Plan(title="t", licences=(), rows=(("a", "b", "c"),), disk_gb=1, gpu_gb=8)
+    about = dict(title="t", licences=(), rows=(("a", "b", "c"),))
+    found = plan.Plan(**about, data_gb=5, kept_gb=1, gpu_gb=8)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4e9, 16e9))
-    plan.check([tmp_path / "not" / "there"], "cpu")
+    free = {}
+    monkeypatch.setattr("shutil.disk_usage", lambda p: SimpleNamespace(free=free[p]))
+    data, runs = tmp_path / "data" / "not" / "there", tmp_path / "runs"
+    free[tmp_path] = 6e9
+    found.check(data, runs, "cpu")
     with pytest.raises(ValueError, match=r"the GPU has 4.0 GB free: expected 8.0 GB"):
-        plan.check([tmp_path], "cuda")
+        found.check(data, runs, "cuda")
+    free[tmp_path] = 5.5e9
+    with pytest.raises(ValueError, match=r"there has 5.5 GB free: expected 6.0 GB"):
+        found.check(data, runs, "cpu")
+    # Two disks.
+    runs.mkdir()
+    free[runs], here = 1.5e9, Path.stat
+
+    def stat(path, **how):
+        return SimpleNamespace(st_dev=1) if path == runs else here(path, **how)
+
+    monkeypatch.setattr(Path, "exists", os.path.exists)
+    monkeypatch.setattr(Path, "stat", stat)
+    found.check(data, runs, "cpu")
+    free[runs] = 0.5e9
+    with pytest.raises(ValueError, match=r"runs has 0.5 GB free: expected 1.0 GB"):
+        found.check(data, runs, "cpu")
 
 
 def test_data_that_are_there_need_no_room(apart):
@@ -279,3 +391,28 @@ def test_what_was_fetched_before_a_stop_needs_no_room_again(apart):
 def test_another_chapter_is_told_which_there_are(capsys):
     assert paper.main(["9"]) == 2
     assert "1 to 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chapter", [chapter2, chapter3])
+def test_what_a_table_compares_with_stands_in_the_claim_file(chapter):
+    stated = claims.load(f"ch{chapter.__name__[-1]}").claims.values()
+    texts = " ".join(c.paper_value for c in stated if c.profile == "paper")
+    compared, there = (
+        {float(x) for x in re.findall(r"\d*\.\d+", text)}
+        for text in (repr(chapter.PUBLISHED), texts)
+    )
+    assert compared
+    assert compared <= there
+
+
+@pytest.mark.parametrize("kind", ["mlp", "resnet18"])
+def test_the_table_of_chapter_5_has_the_marks_of_the_figures(kind):
+    blocks = {"W": {"ratio^2": 2.0}, "W limit": {"ratio^2": 1.5}}
+    tracked = {"tracked": {"accuracy": [1.0], "distance W": [0.5]}}
+    about = {"R": 20, "loss": "cdt", "gamma": 1.0}
+    lines = chapter5.table(
+        [about | blocks | tracked, about | {"R": 10} | blocks | tracked], kind
+    ).splitlines()[1:]
+    marks = {"mlp": ("–", "–", "0.59", "–"), "resnet18": ("–", "0.33", "0.70", "–")}
+    found = [line.split()[i] for line in lines for i in (5, 7)]
+    assert tuple(found) == marks[kind]

@@ -39,7 +39,7 @@ def rows(folder) -> list[dict]:
 def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
     assert run(apart) == 0
     told = capsys.readouterr().out
-    for text in ("2 times resnet18 for 4 epochs", "non-commercial", "add --yes"):
+    for text in ("2 times resnet18 for 4 epochs", "non-commercial", "--yes"):
         assert text in told
     assert not list(apart.iterdir())
 
@@ -75,6 +75,7 @@ def test_the_claim_is_the_gain_of_the_worst_group(apart, trained, monkeypatch, c
     assert (found.value, found.n) == (pytest.approx(0.2), 5)
     told = capsys.readouterr().out
     assert "ch2.waterbirds: reproduced" in told
+    assert "decides:\n  ch2.waterbirds: With a ResNet-50" in told
     assert "19.7 points" in told
 
 
@@ -132,7 +133,7 @@ def test_lesions_run_from_the_archive_to_the_record(apart, capsys):
     more = ["--data", "isic", "--epochs", "2", "--seeds", "0"]
     assert run(apart, *more) == 0
     told = capsys.readouterr().out
-    for text in ("ISIC 2019", "CC BY-NC 4.0", "not tried here", "add --yes"):
+    for text in ("ISIC 2019", "CC BY-NC 4.0", "not tried here", "--yes"):
         assert text in told
     assert run(apart, "--yes", *more) == 0
     told = capsys.readouterr().out

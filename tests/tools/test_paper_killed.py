@@ -30,7 +30,7 @@ CASES = {  # options, and the name of the record
     "1": ([*RESNET, *SEEDS, "--width", "8", "--held", "30"], "cifar10-deer-horse"),
     "2": ([*RESNET, *SEEDS, "--batch", "10"], "waterbirds"),
     "3": ([*LENET, *SEEDS], "cifar10-noise"),
-    "4": ([*EXPERTS, "--epochs", "1", "--batch", "36"], "places"),
+    "4": (EXPERTS, "places"),
     "5": ([*MLP, *SEEDS], "mnist"),
 }
 MOMENTS = ["runs/*/state.json", "cache/chunks/*/*.sha256"]

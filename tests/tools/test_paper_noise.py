@@ -35,7 +35,7 @@ def test_the_plan_comes_first_and_fetches_nothing(run, apart, capsys):
         "26 LeNets on noisy CIFAR-10",
         "names none",
         "time, A100",
-        "add --yes",
+        "--yes",
     ):
         assert text in told
     assert not list(apart.iterdir())

@@ -31,7 +31,7 @@ def rows(folder) -> list[dict]:
 def test_the_plan_comes_first_and_fetches_nothing(apart, capsys):
     assert run(apart) == 0
     told = capsys.readouterr().out
-    for text in ("deer and horse", "2 times resnet18", "non-commercial", "add --yes"):
+    for text in ("deer and horse", "2 times resnet18", "non-commercial", "--yes"):
         assert text in told
     assert not list(apart.iterdir())
 

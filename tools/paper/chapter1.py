@@ -301,7 +301,7 @@ def plan_of(recipe: Recipe, n_seeds: int) -> Plan:
         licences=(source.licence, imagenet.LICENCE),
         rows=(
             source.row,
-            WEIGHTS,
+            *([WEIGHTS] if recipe.weights else []),
             ("checkpoints", f"{kept:.1f} GB", "of each network, weights and moments"),
             *training_rows(
                 found,
@@ -318,7 +318,8 @@ def plan_of(recipe: Recipe, n_seeds: int) -> Plan:
                 "on the CPU; 512 features, 25 ratios; not counted",
             ),
         ),
-        disk_gb=source.room_gb() + kept,
+        data_gb=source.room_gb(),
+        kept_gb=kept,
         gpu_gb=found.memory_gb(recipe.batch, half=recipe.half),
     )
 
@@ -346,6 +347,8 @@ def main(given: list[str]) -> int:
     recipe = parser().recipe_of(chosen, pair=chosen.pair)
     stopwatch, data = provenance.Stopwatch(), cache_dir()
     places = str(data), str(chosen.folder), profile.device
+    as_printed = recipe == Recipe(half=recipe.half, pair=recipe.pair)
+    decides = [CLAIMED[recipe.pair]] if as_printed and recipe.pair in CLAIMED else []
 
     def tell(rows: list[dict]) -> None:
         about = {"recipe": asdict(recipe), "ratios": ratios().tolist()}
@@ -353,15 +356,15 @@ def main(given: list[str]) -> int:
         name = f"{kind}-{recipe.pair}"
         path = record.write_rows(name, rows, profile, stopwatch, **about)
         print(table(rows), f"\nrecorded in {path}", sep="\n")
-        claim = CLAIMED.get(recipe.pair)
-        if claim and recipe == Recipe(half=recipe.half, pair=recipe.pair):
-            value = gap_at_largest if recipe.pair == "deer-horse" else gains_over_priors
+        value = gap_at_largest if recipe.pair == "deer-horse" else gains_over_priors
+        for claim in decides:
             found = {claim: {None: [value(row) for row in rows]}}
             print(*record.enter("ch1", found, profile))
 
     return carry_out(
         lambda: plan_of(recipe, len(chosen.seeds)),
-        [chosen.folder, data],
+        checkpoints=chosen.folder,
+        decides=decides,
         yes=chosen.yes,
         prepare=lambda: source_of(recipe).prepare(data),
         train=train,

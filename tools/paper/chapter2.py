@@ -173,7 +173,7 @@ def plan_of(recipe: Recipe, n_seeds: int) -> Plan:
         licences=(data.licence, imagenet.LICENCE),
         rows=(
             data.row,
-            WEIGHTS,
+            *([WEIGHTS] if recipe.weights else []),
             ("checkpoints", f"{kept:.1f} GB a seed", "weights and momentum, twice"),
             *training_rows(
                 found,
@@ -185,7 +185,8 @@ def plan_of(recipe: Recipe, n_seeds: int) -> Plan:
             ),
             reading(passes, recipe.side),
         ),
-        disk_gb=data.room_gb() + kept * n_seeds,
+        data_gb=data.room_gb(),
+        kept_gb=kept * n_seeds,
         gpu_gb=found.memory_gb(recipe.batch, half=recipe.half),
     )
 
@@ -230,19 +231,21 @@ def main(given: list[str]) -> int:
     recipe = parser().recipe_of(chosen, data=chosen.data)
     stopwatch, data = provenance.Stopwatch(), cache_dir()
     places = str(data), str(chosen.folder), profile.device
+    claim, group = CLAIMED[recipe.data]
+    as_printed = recipe == Recipe(half=recipe.half, data=recipe.data)
 
     def tell(rows: list[dict]) -> None:
         about = {"recipe": asdict(recipe)}
         path = record.write_rows(recipe.data, rows, profile, stopwatch, **about)
         print(table(rows, recipe.data), f"\nrecorded in {path}", sep="\n")
-        claim, group = CLAIMED[recipe.data]
-        if recipe == Recipe(half=recipe.half, data=recipe.data):
+        if as_printed:
             found = {claim: {None: gains(rows, group)}}
             print(*record.enter("ch2", found, profile))
 
     return carry_out(
         lambda: plan_of(recipe, len(chosen.seeds)),
-        [chosen.folder, data],
+        checkpoints=chosen.folder,
+        decides=[claim] if as_printed else [],
         yes=chosen.yes,
         prepare=lambda: SETS[recipe.data].prepare(data),
         train=train,

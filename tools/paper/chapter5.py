@@ -22,6 +22,7 @@ from tailwise.data import cifar
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
 from tailwise.geometry import seli
+from tailwise.geometry.sweep import marks
 from tailwise.ledger import provenance
 from tailwise.methods import losses
 from tailwise.metrics import estimate
@@ -42,17 +43,10 @@ SIZES = ("n_major", "epochs", "batch", "width", "depth", "checks")
 DATA = {"mlp": "mnist", "resnet18": "cifar10"}
 NAMES = {"mlp": "mnist", "resnet18": "cifar10-step"}  # of what is recorded
 PARAMETER = {"wce": "power", "la": "tau", "ldt": "gamma", "cdt": "gamma"}
+CLAIMED = ("ch5.resnet", "ch5.resnet_lengths")
+GAMMAS = {"gamma 0": 0.0, "gamma 1/2": 0.5}  # their parts
 TRACKED = ("distance W", "distance H", "accuracy", "accuracy majority", "loss")
-# Squared ratios of classifiers, read off Figure 3 at R = 10.
-PUBLISHED = {
-    ("mlp", "ldt"): {-1: 6.0, -0.5: 4.9, 0: 2.50, 0.5: 1.10, 1: 0.60, 1.5: 0.61},
-    ("mlp", "cdt"): {-1: 11.1, -0.5: 4.2, 0: 2.51, 0.5: 1.38, 1: 0.59, 1.5: 0.26},
-    ("resnet18", "ldt"): {-1: 4.2, -0.5: 4.8, 0: 2.64, 0.5: 1.23, 1: 0.72, 1.5: 0.49},
-    ("resnet18", "cdt"): {-1: 10.2, -0.5: 4.4, 0: 2.64, 0.5: 1.59, 1: 0.70, 1.5: 0.30},
-}
-# Distances of the ResNet's classifiers, read off Figure 4: by R and exponent, CDT.
-BY_EYE = ("resnet18", "cdt")
-DISTANCES = {(20, 0.5): 0.24, (20, 1): 0.33, (2, 0.5): 0.23, (2, 1): 0.28}
+PANELS = {"mlp": "MLP", "resnet18": "ResNet"}  # of the paper's figures
 
 
 @dataclass(frozen=True)
@@ -339,7 +333,8 @@ def plan_of(recipe: Recipe, runs: list[tuple]) -> Plan:
                 more_gb=data,
             ),
         ),
-        disk_gb=source.room_gb() + 4 * checkpoint,
+        data_gb=source.room_gb(),
+        kept_gb=4 * checkpoint,
         gpu_gb=found.memory_gb(recipe.batch) + data,
     )
 
@@ -353,23 +348,29 @@ def table(rows: list[dict], kind: str = "mlp") -> str:
     for (ratio, loss, gamma), some in groups.items():
         values = [row["W"]["ratio^2"] for row in some]
         spread = f" ± {estimate(values).stderr:.2f}" if len(values) > 1 else ""
-        mark = PUBLISHED.get((kind, loss), {}).get(gamma) if ratio == 10 else None
-        apart = DISTANCES.get((ratio, gamma)) if (kind, loss) == BY_EYE else None
+        of = dict(panel=PANELS[kind], loss=loss.upper(), R=ratio, gamma=gamma)
+        printed = [
+            f"{cell.value.item():.2f}" if len(cell) else "–"
+            for cell in (
+                marks(figure=3, what="ratio2", **of),
+                marks(figure=4, what="error_w", **of),
+            )
+        ]
         ends = [row["tracked"] for row in some]
         right = sum(end["accuracy"][-1] for end in ends) / len(some)
         distance = sum(end["distance W"][-1] for end in ends) / len(some)
         mean, expected = sum(values) / len(values), some[0]["W limit"]["ratio^2"]
         lines.append(
             f"{ratio:3}  {loss:4}{gamma:6.2f}  {mean:5.2f}{spread:7}{expected:6.2f}"
-            f"  {mark or '–':>5}  {distance:8.2f}  {apart or '–':>5}  {right:8.3f}"
+            f"  {printed[0]:>5}  {distance:8.2f}  {printed[1]:>5}  {right:8.3f}"
         )
     return "\n".join(lines)
 
 
 def claimed(rows: list[dict]) -> dict[str, dict[str | None, list[float]]]:
     """What chapter 5 claims of residual networks, a value each; of LDT at R = 10."""
-    found: dict[str, dict] = {"ch5.resnet": {}, "ch5.resnet_lengths": {}}
-    for part, gamma in (("gamma 0", 0.0), ("gamma 1/2", 0.5)):
+    found: dict[str, dict] = {claim: {} for claim in CLAIMED}
+    for part, gamma in GAMMAS.items():
         key = (10, "ldt", gamma)
         mine = [row for row in rows if (row["R"], row["loss"], row["gamma"]) == key]
         pairs = [(row["W"], row["W limit"]) for row in mine]
@@ -389,20 +390,23 @@ def main(given: list[str]) -> int:
     runs, kind = list(settings(chosen)), recipe.network
     stopwatch, data = provenance.Stopwatch(), cache_dir()
     places = (str(data), str(chosen.folder), profile.device)
+    there = {run[:3] for run in runs} >= {
+        (10, "ldt", gamma) for gamma in GAMMAS.values()
+    }
+    decides = CLAIMED if recipe == Recipe(network="resnet18") and there else ()
 
     def tell(rows: list[dict]) -> None:
         about = {"recipe": asdict(recipe)}
         path = record.write_rows(NAMES[kind], rows, profile, stopwatch, **about)
         print(f"\n{table(rows, kind)}\n\nrecorded in {path}")
-        if recipe == Recipe(network="resnet18"):
-            found = claimed(rows)
-            if all(values for parts in found.values() for values in parts.values()):
-                print(*record.enter("ch5", found, profile), sep="\n")
+        if decides:
+            print(*record.enter("ch5", claimed(rows), profile), sep="\n")
 
     work = [(recipe, *each, *places) for each in runs]
     return carry_out(
         lambda: plan_of(recipe, runs),
-        [chosen.folder, data],
+        checkpoints=chosen.folder,
+        decides=decides,
         yes=chosen.yes,
         prepare=lambda: SETS[DATA[kind]].prepare(data),
         train=train,

@@ -18,17 +18,21 @@ import torch
 from joblib import parallel_config
 
 from tailwise import profiles
+from tailwise.data.assets import cache_dir
 from tailwise.ledger import claims
 from tailwise.models import imagenet
 from tailwise.training import cache, ranks
 from tailwise.training.processes import in_processes
+from tools.paper import record
 from tools.paper.plan import Plan
 
 T = TypeVar("T")
 # What `tailwise.files.write_whole` calls a file until it is whole, and seconds after
 # which nobody writes to it any more.
 PART, OLD = ".????????.part", 60
-HINT = "\nnothing was fetched: add --yes to accept the licences and start"
+HINT = """
+nothing was fetched or trained; to accept the licences and start, give the same command
+with YES=1 (make) or --yes; given again after a stop, it goes on"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,10 +64,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(f"tools.paper {chapter}", description=about)
         self.recipe, self.least = recipe, least
         self.add_argument("--yes", action="store_true", help="accept licences, start")
-        self.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+        given = dict(type=int, help="default: %(default)s")
+        self.add_argument("--seeds", nargs="+", default=list(seeds), **given)
         for name in least:
             option = f"--{name.replace('_', '-')}"
-            self.add_argument(option, type=int, default=getattr(recipe, name))
+            self.add_argument(option, default=getattr(recipe, name), **given)
         self.add_argument("--folder", type=Path, default=folder, help="of checkpoints")
 
     def add_network(self) -> None:
@@ -92,8 +97,9 @@ class Parser(argparse.ArgumentParser):
 
 def carry_out(
     plan: Callable[[], Plan],
-    folders: Sequence[Path],
     *,
+    checkpoints: Path,
+    decides: Sequence[str],
     yes: bool,
     prepare: Callable[[], object],
     train: Callable[..., T],
@@ -110,15 +116,16 @@ def carry_out(
     ----------
     plan, prepare : callable
         `prepare` fetches data.
-    folders : sequence of Path
-        Where files will lie.
+    checkpoints : Path
+    decides : sequence of str
+        Claims.
     yes : bool
     train, work
         As in `tailwise.training.processes.in_processes`; `tell` gets the results.
     together : bool
         Whether several processes may train one network.
     """
-    profile = profiles.current()
+    profile, data = profiles.current(), cache_dir()
     device = profile.device
     if "TORCHELASTIC_RUN_ID" in os.environ:  # of torchrun
         end_with_parent()
@@ -131,13 +138,16 @@ def carry_out(
         with ranks.joined(device), open(os.devnull, "w") as nowhere:
             with redirect_stdout(sys.stdout if ranks.first() else nowhere):
                 if ranks.first():
-                    print(found := plan())
-                    found.check(folders, device)
+                    print("measuring this machine …", flush=True)
+                    found = plan()
+                    claimed = record.stated(decides)
+                    print(f"\n{found.told(data, checkpoints, device, claimed)}")
+                    found.check(data, checkpoints, device)
                     if not yes:
                         print(HINT)
                     else:
                         results = claims.results_dir(profile.name)
-                        sweep(*folders, results, *cache.folder().glob("chunks/*"))
+                        sweep(data, results, *cache.folder().glob("chunks/*"))
                         prepare()
                 ranks.wait()
                 if yes:

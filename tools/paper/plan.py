@@ -1,6 +1,7 @@
 """What a run at paper size takes, printed and checked before it starts."""
 
 import io
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -40,34 +41,56 @@ class Plan:
     licences : tuple of str
         Of the data and the weights, to be read before they are fetched.
     rows : tuple of (what, how much, how that is known)
-    disk_gb, gpu_gb : float
-        What must be free; 0 of a GPU where that is not known.
+    data_gb, kept_gb, gpu_gb : float
+        What must be free: for data, for checkpoints, on the GPU.
     """
 
     title: str
     licences: tuple[str, ...]
     rows: tuple[Row, ...]
-    disk_gb: float
-    gpu_gb: float = 0.0
+    data_gb: float
+    kept_gb: float
+    gpu_gb: float
 
-    def __str__(self) -> str:
+    def told(
+        self, data: Path, checkpoints: Path, device: str, decides: Sequence[str]
+    ) -> str:
+        """All of it, where a run on a device puts what, and which claims it decides."""
         widths = [max(len(row[i]) for row in self.rows) for i in (0, 1)]
-        lines = [self.title, "", "estimates:"]
-        lines += [f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in self.rows]
-        return "\n".join(
-            [*lines, "licences:", *(f"  {each}" for each in self.licences)]
-        )
+        parts = {
+            "decides": decides or ("no claim: its table stands beside the paper's",),
+            "estimates": [
+                f"{a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in self.rows
+            ],
+            "needs, free": (
+                f"{self.data_gb:.1f} GB in {data}, or where $TAILWISE_DATA points",
+                f"{self.kept_gb:.1f} GB in {checkpoints}, or where --folder points",
+                f"{self.gpu_gb:.1f} GB on a GPU"
+                + ("" if device == "cuda" else "; torch sees none here, only a CPU"),
+            ),
+            "licences": self.licences,
+        }
+        lines = [self.title, ""]
+        for name, each in parts.items():
+            lines += [f"{name}:", *(f"  {line}" for line in each)]
+        return "\n".join(lines)
 
-    def check(self, folders: Sequence[Path], device: str) -> None:
+    def check(self, data: Path, checkpoints: Path, device: str) -> None:
         """A ValueError if a disk or the GPU has too little room for it."""
-        for folder in folders:
-            there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-            free = shutil.disk_usage(there).free / 1e9
-            if free < self.disk_gb:
+        disks = {
+            folder: next(p for p in (folder, *folder.absolute().parents) if p.exists())
+            for folder in (data, checkpoints)
+        }
+        for folder, room in ((data, self.data_gb), (checkpoints, self.kept_gb)):
+            if disks[data].stat().st_dev == disks[checkpoints].stat().st_dev:
+                room = self.data_gb + self.kept_gb
+            free = shutil.disk_usage(disks[folder]).free / 1e9
+            if free < room:
                 raise ValueError(
-                    f"{folder} has {free:.1f} GB free: expected {self.disk_gb:.1f} GB"
+                    f"{folder} has {free:.1f} GB free: expected {room:.1f} GB"
                 )
-        if device == "cuda" and self.gpu_gb:
+        if device == "cuda":
+            torch.cuda.empty_cache()  # what measuring its speed has left there
             free = torch.cuda.mem_get_info()[0] / 1e9
             if free < self.gpu_gb:
                 raise ValueError(
@@ -131,9 +154,21 @@ def cost(make: Make, shape: Sequence[int]) -> Cost:
 def speed(
     make: Make, shape: Sequence[int], batch: int, *, half: bool, steps: int = 2
 ) -> float:
-    """Images a second in training: steps on random images, after one that allocates."""
+    """Images a second in training: steps on random images, after one that allocates.
+
+    NaN where the device has no room for them.
+    """
+    try:
+        return _speed(make, shape, batch, half, steps)
+    except torch.OutOfMemoryError:
+        return math.nan
+
+
+def _speed(
+    make: Make, shape: Sequence[int], batch: int, half: bool, steps: int
+) -> float:
     device = profiles.current().device
-    model, half = make().to(device), half_of(device) if half else None
+    model, width = make().to(device), half_of(device) if half else None
     x, y = torch.randn(batch, *shape, device=device), torch.arange(batch) % 2
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9)
     model.train()
@@ -141,7 +176,7 @@ def speed(
         if step == 1:
             start = time.perf_counter()
         optimizer.zero_grad()
-        with torch.autocast(device, half or torch.bfloat16, enabled=bool(half)):
+        with torch.autocast(device, width or torch.bfloat16, enabled=bool(width)):
             z = model(x)
         nn.functional.cross_entropy(z.float(), y.to(device)).backward()
         optimizer.step()
@@ -185,7 +220,7 @@ def training_rows(
         why = f"{found.launches} operations a step, {1e6 * LAUNCH:.0f} µs each; assumed"
     memory = found.memory_gb(batch, half=width == "bfloat16") + more_gb
     return (
-        ("weights", f"{found.parameters / 1e6:.1f} million", "counted"),
+        ("parameters", f"{found.parameters / 1e6:.1f} million", "counted"),
         (
             "GPU memory",
             f"{memory:.1f} GB",
@@ -198,7 +233,7 @@ def training_rows(
         ),
         (
             "speed",
-            f"{rate:.3g} images/s",
+            f"{rate:,.0f} images/s" if rate > 100 else f"{rate:.3g} images/s",
             f"real steps on {name}, measured now",
         ),
         (
@@ -215,8 +250,11 @@ def training_rows(
 
 
 def hours(seconds: float) -> str:
-    """Such as 12 min or 3.5 h."""
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    """Such as 12 min, 3.5 h or 9 days."""
+    if not seconds >= 5400:
+        return f"{seconds / 60:.0f} min"
+    whole = seconds / 3600
+    return f"{whole:.1f} h" if whole < 100 else f"{whole / 24:,.0f} days"
 
 
 def reading(passes: float, side: int, n: int = 20) -> Row:

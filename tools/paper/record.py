@@ -1,7 +1,7 @@
 """What a run at paper size leaves: a table of its rows, and claims in the ledger."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +64,12 @@ def enter(
             lines.append(f"{about}: {verdict}; {one} (paper: {paper or 'no number'})")
     ledger.save()
     return lines
+
+
+def stated(ids: Iterable[str]) -> list[str]:
+    """What the claim files say: a line each, with the paper's own number."""
+    found = [claims.load(id.partition(".")[0]).claims[id] for id in ids]
+    return [
+        f"{c.id}: {c.says} (paper: {c.paper_value or 'no number'}; {c.evidence})"
+        for c in found
+    ]

@@ -6,6 +6,8 @@ layout. Loading fetches weights where they are not on disk yet.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,8 @@ TIMM = Layout(
     embed=lambda module, x: module.norm(x[:, 0]),
     width=lambda module: module.embed_dim,
 )
+TIMM_NEEDS = "weights on ImageNet-21k need the package timm"
+CLIP_NEEDS = "CLIP needs the package open_clip_torch"
 PROMPT = "a photo of a {}."  # LIFT
 
 
@@ -106,15 +110,23 @@ def load_supervised(
     return Start(as_backbone(module.to(device), layout, half=half), name)
 
 
-def _load_timm(device: str, half: torch.dtype | None) -> Start:
-    import_torchvision()  # which timm imports, without our work-around
+def check_packages(weights: str) -> None:
+    """An ImportError where a package is missing that these weights or CLIP need."""
+    if weights == IN21K:
+        _package("timm", TIMM_NEEDS)
+    _package("open_clip", CLIP_NEEDS)
+
+
+def _package(name: str, need: str) -> ModuleType:
+    import_torchvision()  # which both import, without our work-around
     try:
-        import timm
+        return import_module(name)
     except ImportError as error:
-        raise ImportError(
-            "weights on ImageNet-21k need the package timm: pip install "
-            "'tailwise[paper]'"
-        ) from error
+        raise ImportError(f"{need}: pip install 'tailwise[paper]'") from error
+
+
+def _load_timm(device: str, half: torch.dtype | None) -> Start:
+    timm = _package("timm", TIMM_NEEDS)
     kind = f"vit_base_patch16_224.{IN21K}"
     module = timm.create_model(kind, pretrained=True, num_classes=0)
     layout = resizing(TIMM, SIZE, HALF, HALF)
@@ -138,13 +150,7 @@ def load_clip(
     ImportError
         Without the optional package open_clip_torch.
     """
-    import_torchvision()  # which open_clip imports, without our work-around
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ImportError(
-            "CLIP needs the package open_clip_torch: pip install 'tailwise[paper]'"
-        ) from error
+    open_clip = _package("open_clip", CLIP_NEEDS)
     kind = "ViT-B-16-quickgelu"  # the activation that OpenAI trained with
     clip = open_clip.create_model(kind, pretrained="openai", require_pretrained=True)
     clip.eval()

@@ -386,7 +386,7 @@ def mixture_gains(rows: Sequence[dict], rivals: Sequence[str]) -> np.ndarray:
     """Mean of logits less the best of `rivals`, methods of rows; a value a seed."""
     by = {(row["seed"], row["method"]): row["all"] for row in rows}
     gains = [
-        by[seed, MIXTURE] - max(by[seed, name] for name in rivals if (seed, name) in by)
+        by[seed, MIXTURE] - max(by[seed, name] for name in rivals)
         for seed in sorted({seed for seed, _ in by})
     ]
     return np.array(gains)
