@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from tailwise.data import glyphs
+from tailwise.data.label_noise import mislabelled
 from tailwise.experts import choices, contest, mechanisms, mixing, reports, study
 from tailwise.experts import plots as figures
 from tailwise.experts.contest import Bench, Terms
-from tailwise.experts.label_noise import mislabelled
 from tailwise.experts.many_medium_few import on_task
 from tailwise.experts.mechanisms import Repetition
 from tailwise.metrics import estimate

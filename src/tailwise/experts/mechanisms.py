@@ -16,10 +16,10 @@ from torch import Tensor
 from tailwise.data import glyphs
 from tailwise.data.glyph_corruption import jitter
 from tailwise.data.glyphs import Task
+from tailwise.data.label_noise import mislabelled
 from tailwise.experts import many_medium_few, phases
 from tailwise.experts.contest import Bench, Terms
 from tailwise.experts.expert import Expert, add_groups, scores
-from tailwise.experts.label_noise import mislabelled
 from tailwise.experts.scorer import Scorer, mix
 from tailwise.experts.study import KINDS, Pair, placed
 from tailwise.training.batches import generator_for
