@@ -6,14 +6,14 @@
 # What does the loss actually change inside the network?
 #
 # **The answer, first.**
-# **In the long run the weights change nothing: they do not move the shape that training goes to.**
+# **Without weight decay the weights change nothing in the long run: they do not move the shape that training goes to.**
 # The *shape* is the lengths and angles of the *classifiers*, the vectors of the classes in the last layer.
 # Additive terms do not move it either.
 # In the *free model*, a last layer with features of its own choice, what moves it is a *temperature*, a factor on the logits: by the label of the example (*LDT*), or by the class of the logit (*CDT*).
 # With LDT and temperatures that grow with the square root of the class count, every class gets equal room there.
 # *Long* is thousands of passes over the data.
-# Our small networks stop after 60 or 120 at another shape: weights and additive terms move their lengths too, so the paper's Figure 1 failed on them.
-# One recipe uses both: square-root temperatures with weights $1/n$ are the balanced problem, whatever the weight decay.
+# Our small networks stop after 60 or 120 at another shape: weights and additive terms move their lengths too, so the paper's Figure 1 held on them only in part, on ten times the images in more.
+# One recipe uses both: in the free model square-root temperatures with weights $1/n$ are the balanced problem, whatever its ridge.
 # At a ratio of 100 it was the best of five losses where features carry the decay; with ordinary weight decay an additive term was better.
 # Nowhere was it shown to beat a cheaper repair: to subtract log priors from the logits of a trained network.
 #
@@ -83,7 +83,7 @@ print(f"profile {P.name}, computing on {P.device}")
 #
 # Each [verdict](../index.md#what-a-verdict-means) is computed from what was measured.
 # The long form, with definitions and numbers, is at the [end](#what-reproduced).
-# "±" is one standard error in the tables below, and half of a 95 % interval in figures and at the end.
+# "±" is half of a 95 % interval beside verdicts and in figures, and one standard error in the tables between.
 #
 # <details><summary>Names in the claims</summary>
 #
@@ -581,7 +581,7 @@ sweep.differences(
 # The table has mean absolute differences at $R=10$: of the paper's marks and of ours to theory, and to each other.
 # On free features ours and the paper's are closest to each other.
 # On networks the paper's, large and trained for long, stay nearer to the lines of lengths than ours; in the mean weights move ours more than CDT does, and additive terms the other way.
-# Classifiers fit theory better under CDT in both; whether embeddings do under LDT ours cannot tell.
+# Whether classifiers fit theory better under CDT, and embeddings under LDT, is a claim of its own, below.
 # After a warm start classifiers end nearer to the limit, but hardly by the 0.05 that the claim asks.
 #
 # <details><summary>Details of the comparison</summary>
@@ -706,7 +706,7 @@ board.story(
     ledger,
     r"""
 **The limit.**
-The printed formulas are ours, where both apply: {ch5.printed_formulas}.
+The printed formulas equal ours, where both apply: {ch5.printed_formulas}.
 Trained models of free features end there, in the median of 28 settings: {ch5.closed_form}.
 Plain cross-entropy ends at SELI: {ch5.seli}.
 Weights do not move the limit (ours): {ch5.weights_keep_limit}; additive terms do not: {ch5.additive_keeps_limit}.
@@ -775,7 +775,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # A checklist for the pilot:
 #
 # 1. **Subtract $\tau\log\pi_c$** from the logits of the model you have, $\tau$ chosen on validation data.
-# 2. **Look at lengths and cosines** of the classifiers. Rare ones with a cosine near 1 collapsed: lower the weight decay, or weight.
+# 2. **Look at lengths and cosines** of the classifiers. Rare ones with a cosine near 1 collapsed: lower the weight decay, or add weights $1/n$; as a cure after training we tested neither.
 # 3. **If you retrain**, try LDT at $\gamma=1/2$ *with* weights $1/n$ (`losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))`) and LA with $\tau=1$; keep the better on validation data.
 # 4. **Never use a temperature alone** on a strong imbalance.
 # 5. **Train on after the training error is zero** if you want the shape; in the free model steps of equal length help.
@@ -786,7 +786,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # %% [markdown]
 # ## Recap
 #
-# - The limit depends on counts and temperatures; weights and additive terms only change the way.
+# - Without weight decay the limit depends on counts and temperatures; weights and additive terms only change the way.
 # - LDT at $\gamma=1/2$ has a balanced limit; with weights $1/n$ it is balanced all the way.
 # - Plain cross-entropy collapses the minority as the imbalance grows; weight decay brings the collapse early.
 # - With the ridge on features a small network ends where the formula *with* that ridge says.
@@ -804,7 +804,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # 1. Logits grow without end and weights are finite; only the margins remain, and weights are not in them.
 # 2. Plain cross-entropy at $R=100^{1/2}=10$.
 # 3. The weight decay, in relation to the number of examples of these classes.
-# 4. Weights $1/n$, or a much longer training.
+# 4. Weights $1/n$, or less weight decay.
 # 5. The embedding; the classifier gets shorter.
 #
 # </details>
