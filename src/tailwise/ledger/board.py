@@ -365,7 +365,7 @@ def headlines() -> Sentence:
         return first
     beside = headline("laptop", recorded, read_in=False)
     return Sentence(
-        f"{first} This and the cards count the largest records; at the laptop's size: "
+        f"{first} This counts the largest records; at the laptop's size: "
         f"{beside[0].lower()}{beside[1:]}"
     )
 
