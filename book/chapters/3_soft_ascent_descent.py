@@ -9,10 +9,10 @@
 # **Gentler, yes; better on the hard cases, no.**
 # Soft ascent-descent, *SoftAD*, pushes losses towards a level: it descends on examples above the level and *ascends* on those below, softly, one example at a time.
 # It takes hardly more time than plain training (*ERM*), and the tail of the loss, the mean of its worst tenth, becomes much smaller.
-# But at the laptop's size it is on none of our three models certainly more accurate on the hardest images, at full size on one, and on the linear one it loses.
+# But it is certainly more accurate on the hardest images on none of our three models, at full size on one, and on the linear one it loses.
 # Much of the smaller tail is confidence: one temperature brings ERM's tail near; stopping early, tried on one model, its mean.
 # The paper's own methods, *COCE* and *COCE-A*, hold the mean or the tail of a batch to a level.
-# They lower the loss too; COCE gains accuracy on one model, at full size on two; sharpness-aware training (*SAM*) is a rival there.
+# They lower the loss too; COCE gains accuracy on one model or two; sharpness-aware training (*SAM*) is a rival there.
 # By one measure of two they end less flat: the loss rises *faster* than where ERM stops.
 # And *SharpDRO*, the rival that "breaks down", takes steps twice as long; with half of them most of the accuracy comes back.
 #
@@ -367,7 +367,7 @@ plt.show()
 #
 # ## Does the rigid method break down?
 #
-# By one version's abstract, methods like SharpDRO break down under simpler models, where the *difficulty gap* between easy and hard points is more extreme; by the other's, they have worked only where the most difficult points are the least common.
+# By one version's abstract, methods like SharpDRO break down under simpler models, where the *difficulty gap* between easy and hard points is more extreme; by the other's, they worked only where the most difficult points are the least common.
 # So: simple models, first under the rare law, then with all severities equally frequent:
 
 # %% tags=["claim:ch3.sharpdro_breaks", "claim:ch3.sharpdro_mlp", "claim:ch3.step_size", "claim:ch3.double_step"]
@@ -501,7 +501,7 @@ axes[1].legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Tuned for accuracy, SoftAD ends with the smaller norm and, on the network shown, the smaller test loss; whether both are as accurate is open, and the gap between test and training loss is certainly smaller on one model.
+# Tuned for accuracy, SoftAD ends with the smaller norm; whether both are as accurate is open.
 # Tuned for the loss, flooding takes larger levels, and most of its disadvantage in loss is gone; with the parent paper's shorter grid ("to 0.1") it is not.
 # So that advantage is partly one of criterion and grid; the smaller norm is not.
 #
@@ -596,7 +596,7 @@ print(f"ERM, a quarter as long, less SoftAD, log of mean loss: {e}")
 levels.pilot_table(whole, short)
 
 # %% [markdown]
-# In whole runs the regret of a level from few images looks small.
+# In whole runs the regret looks small.
 # In short runs it does not: after a quarter of the epochs nothing is overfitted yet, so "no level" wins.
 # And the cheapest rival of all, plain training that stops early, shows no larger test loss than SoftAD here.
 #
@@ -645,8 +645,8 @@ table = reports.lenet_table(rows, shown)
 ledger.enter(reports.lenet_contests(rows), table)
 
 # %% [markdown]
-# ERM fits it almost entirely; its test loss is about twice COCE-A's.
-# COCE and COCE-A cut it strongly, COCE-A most, as in the saved notebooks; unlike there COCE loses some accuracy, and for COCE-A that is open.
+# ERM fits it almost entirely.
+# COCE and COCE-A cut its test loss strongly, as in the saved notebooks; unlike there COCE loses some accuracy.
 # SharpDRO loses much, on average and at the worst severity; with half steps far less.
 # SAM has COCE-A's loss at a much smaller curvature.
 #

@@ -11,9 +11,9 @@
 # Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, in rare classes too, and keep much of what full fine-tuning gains.
 # Without a gap even full fine-tuning gained nothing that we could see over the probe.
 # The mean of two models adapted in this way, the *experts*, gains on top of that.
-# From *group prompts*, which LPT++ is said to keep from LPT and of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
+# From *group prompts*, kept from LPT, of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
 # A learned *scorer*, a small network that weighs the experts image by image, did not beat their plain mean when fitted on training scores; with held-out ones we could not tell.
-# With the same loss small parts did not beat full fine-tuning; the visual expert is certainly behind it.
+# With the same loss small parts did not beat full fine-tuning.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
 # The paper of this chapter is *LPT++: Efficient Training on Mixture of Long-tailed Experts* (Dong, Zhou and Zuo, 2024; see [References](../references.md)); LPT, *long-tailed prompt tuning*, is its predecessor, and LIFT, *lightweight fine-tuning* (Shi et al., 2024), a rival.
@@ -431,7 +431,7 @@ reports.member_table(rows)
 # %% [markdown]
 # "Over its members" is the gain over the mean accuracy of the two.
 # One expert that is adapted twice and averaged gains a little; two visual experts that were pretrained from different starts gain more.
-# So a part of the gain is that of two pretrainings; whether two kinds gain more than two of one kind is a claim of ours, decided in the table above.
+# So a part of the gain is that of two pretrainings; whether the kind adds to it, the table above decides.
 #
 # <details><summary>The other rows</summary>
 #
@@ -449,7 +449,7 @@ figures.gap_and_gain(ax, rows, ways).legend(fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Each point is one split and a way of training for each of the two experts.
+# Each point is a split and a way of training for each expert.
 # The closer two experts are in accuracy, the more their mean gains; a much poorer one adds little or harms.
 #
 # ### A scorer?
@@ -476,8 +476,8 @@ ledger.enter(found)
 reports.scorer_table(rows)
 
 # %% [markdown]
-# A scorer that sees all confidences loses, most in the rare classes, and perhaps less where it was fitted on images that the experts did not see: on training images they are too good there.
-# The others' means are lower by about a point or less where they were fitted on training scores, and on images held out we could not tell.
+# A scorer that sees all confidences loses, most in the rare classes, perhaps less where it was fitted on images new to the experts: on training images they are too good there.
+# For the others we could not tell.
 # **Does the weight explain?**
 # Over images on which exactly one expert is right, the *area* is the chance that the visual one weighs more where it is right than where the other is.
 # It is above one half, so the weight leans to the right expert.
@@ -512,7 +512,7 @@ table
 # They buy one backbone for many tasks.
 # A second expert doubles the cost at inference; the highest means of rare classes are those of two.
 #
-# What pretraining bought the visual expert, in per cent of validation images; the rows are half the width, half the steps, and all of both:
+# What pretraining bought the visual expert, in per cent of validation images, by row: half the width, half the steps, all:
 
 # %%
 reports.pretraining_table()
@@ -553,7 +553,7 @@ board.at_scale(ledger)
 # %% [markdown]
 # ## What reproduced
 #
-# The verdicts, those of the contest from this run and the others from the record, with half of the 95 % interval over repetitions, by Student's t.
+# The verdicts, those of the contest from this run, others from the record, with half of the 95 % interval over repetitions, by Student's t.
 # The sentences below them are about the committed record; your run may differ where an interval touches its limit.
 
 # %% tags=["outcome"]

@@ -12,8 +12,8 @@
 # In the *free model*, a last layer with features of its own choice, what moves it is a *temperature*, a factor on the logits: by the label of the example (*LDT*), or by the class of the logit (*CDT*).
 # With LDT and temperatures that grow with the square root of the class count, every class gets equal room there.
 # *Long* is thousands of passes over the data.
-# Our small networks stop after 60 or 120 at another shape: weights and additive terms move their lengths too, so the paper's Figure 1 held on them only in part, on ten times the images in more.
-# One recipe uses both: in the free model square-root temperatures with weights $1/n$ are the balanced problem, whatever its ridge.
+# Our small networks stop after 60 or 120 at another shape: weights and additive terms move their lengths too, so the paper's Figure 1 held on them only in part.
+# One recipe uses both: in the free model square-root temperatures with weights $1/n$ are the balanced problem.
 # At a ratio of 100 it was the best of five losses where features carry the decay; with ordinary weight decay an additive term was better.
 # Nowhere was it shown to beat a cheaper repair: to subtract log priors from the logits of a trained network.
 #
@@ -581,7 +581,6 @@ sweep.differences(
 # The table has mean absolute differences at $R=10$: of the paper's marks and of ours to theory, and to each other.
 # On free features ours and the paper's are closest to each other.
 # On networks the paper's, large and trained for long, stay nearer to the lines of lengths than ours; in the mean weights move ours more than CDT does, and additive terms the other way.
-# Whether classifiers fit theory better under CDT, and embeddings under LDT, is a claim of its own, below.
 # After a warm start classifiers end nearer to the limit, but hardly by the 0.05 that the claim asks.
 #
 # <details><summary>Details of the comparison</summary>
@@ -775,7 +774,7 @@ print(f"largest cosine: {(cosines - torch.eye(6)).max():.2f}")
 # A checklist for the pilot:
 #
 # 1. **Subtract $\tau\log\pi_c$** from the logits of the model you have, $\tau$ chosen on validation data.
-# 2. **Look at lengths and cosines** of the classifiers. Rare ones with a cosine near 1 collapsed: lower the weight decay, or add weights $1/n$; as a cure after training we tested neither.
+# 2. **Look at lengths and cosines** of the classifiers. Rare ones with a cosine near 1 collapsed: lower the weight decay, or add weights $1/n$; we tested neither as a cure.
 # 3. **If you retrain**, try LDT at $\gamma=1/2$ *with* weights $1/n$ (`losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))`) and LA with $\tau=1$; keep the better on validation data.
 # 4. **Never use a temperature alone** on a strong imbalance.
 # 5. **Train on after the training error is zero** if you want the shape; in the free model steps of equal length help.
