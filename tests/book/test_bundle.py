@@ -107,7 +107,7 @@ def test_the_start_page_sets_what_the_room_needs(unpacked):
             assert f"<code>{py.parent.name}/{py.stem}.ipynb</code>" in start
     assert "<code>scoreboard.ipynb</code>" in start
     assert "site/book/workshop/half_day.html" in start
-    assert "--extra-index-url" in start
+    assert "CPU wheels" in start
     assert "http" not in start
 
 
