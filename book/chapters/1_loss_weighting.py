@@ -11,7 +11,7 @@
 # With few samples the last layer, the *head*, memorises, and it memorises the rare class more.
 # **The right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
 # On small networks' features the correction helped clearly on two of three image pairs, hardly on the third; a large backbone comes later.
-# Where it helped, two rivals did as well or better: averaging several heads, each fitted with most common samples dropped (*downsampling*), and leaving the weights alone while moving one threshold.
+# Where it helped, two rivals had means at least as good: averaging several heads, each fitted with most common samples dropped (*downsampling*), and leaving the weights alone while moving one threshold.
 #
 # The paper of this chapter is *Thumb on the Scale* (Stromberg, Thrampoulidis and Sankar, 2025; [References](../references.md)).
 
@@ -598,8 +598,8 @@ plt.show()
 # %% [markdown]
 # Where the 99 % dimension exceeds twice the number of rare samples, the paper's rule has no ratio; the head's own degrees of freedom take its place.
 # In the figure (180 samples, one in five rare) the head nearly interpolates with a small ridge and the weights do nothing; only a strong ridge brings the balancing ratio back to the priors.
-# The moved threshold does not need such a ridge.
-# Samples share one backbone and one test set, and say nothing about another.
+# There the moved threshold needs one as strong for shirts only; from 400 samples on it is not always the better of the two.
+# All share one backbone and one test set, and say nothing about another.
 # Where the extra is installed, a part of it runs here:
 
 # %%
@@ -765,6 +765,7 @@ for rule in (1.0, "priors", "effective"):
     print(rule, head[-1].class_weight_.round(1), found.per_group)
 
 # %% [markdown]
+# On this draw the corrected ratio costs the common class and buys nothing; so few rare rows decide neither.
 # The two rivals, for the same rows; copy them below the cell above:
 #
 # ```python

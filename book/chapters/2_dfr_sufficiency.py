@@ -16,7 +16,7 @@
 #
 # The paper of this chapter asks whether DFR (Kirichenko, Izmailov and Wilson, 2023) is *truly sufficient* (Le, Schlötterer and Seifert, 2023; [References](../references.md)).
 #
-# The first run trains 70 small networks, six minutes of one core, and keeps them.
+# The first run trains 70 small networks, six to nine minutes of one core, and keeps them.
 
 # %% [markdown]
 # ## What you will do
@@ -367,7 +367,7 @@ ledger.enter(*study.measured(birds, contests))
 # ERM is where papers have it because we chose so; DFR's published numbers were known then.
 # The moved threshold is the control: it has one parameter and cannot look away from the background.
 # How far does it go alone, where the background is no easier to see than the object, and does AFR go further?
-# In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([exercise 5](../solutions/2_dfr_sufficiency.ipynb)).
+# In a harsher form of this world, with a clean background and closer classes, the threshold hardly helps ([solution 5](../solutions/2_dfr_sufficiency.ipynb)).
 #
 # What does the work, group labels or balance?
 # The validation set has balanced backgrounds within each class, as that of Waterbirds has, and there class labels alone are enough; with the proportions of training they are not ([exercise 4](../solutions/2_dfr_sufficiency.ipynb)).
@@ -595,7 +595,7 @@ study.table(skin, methods, numbers)
 # A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
 # Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
 # Does three-group DFR move the map off the patch then, or only the pasted group?
-# Judge a treatment by an edit, not by the map alone.
+# Only the pasted group lowers both, the map's share on the patch and the edit's effect: with its class fixed the map sides with the edit here.
 #
 # <details><summary>How the maps are counted</summary>
 #
@@ -723,7 +723,7 @@ budget.bill(birds, drawn["birds"], price, **tries)
 
 # %% [markdown]
 # "Group labels" are people's time: each image needs its class *and* its nuisance.
-# "CPU s": one core's time; group DRO includes the networks that chose its settings.
+# "CPU s": one core's time, refits on top of ERM's; group DRO includes the networks that chose its settings.
 # The line above the table is what monitoring costs, once; a hundred edited images are the cheaper watch.
 #
 # A checklist for the pilot:
@@ -742,7 +742,7 @@ budget.bill(birds, drawn["birds"], price, **tries)
 # ## Recap
 #
 # - With all groups present and features that hold the object, one refitted layer goes most of the way.
-# - It cancels the nuisance in the sum; much weight stays on mixed neurons.
+# - In the birds world most of the nuisance leaves the sum; much weight stays on neurons that it moves.
 # - Balance among three of four groups rewards the nuisance: $\beta=-\infty$.
 # - A moved threshold is the control, an edit is the measurement, a map is an illustration.
 #

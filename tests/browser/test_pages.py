@@ -10,7 +10,6 @@ from looks import MODES, built_pages, look, served
 from tools.book.layout import ROOT
 
 PAGES = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
-KINDS = ("book/index", "book/chapters/1_loss_weighting", "book/pilot", "search")
 # With all that it loads: as it is, and as it travels, its text compressed.
 HEAVIEST = {"raw": 1e6, "sent": 0.55e6}
 
@@ -23,12 +22,7 @@ def seen(browser, request):
     context = browser.new_context(**MODES[request.cls.mode])
     with served(HTML) as origin:
         addresses = built_pages(HTML)
-        mode = request.cls.mode
-        # A phone shows the colours of the light page, in a layout of its own: seen on
-        # a page of each kind.
-        yield lambda name: look(
-            context, origin, addresses[name], mode, mode != "phone" or name in KINDS
-        )
+        yield lambda name: look(context, origin, addresses[name], request.cls.mode)
     context.close()
 
 
