@@ -29,7 +29,8 @@ def prices(run: SeedRun, splits: Splits) -> dict[str, float]:
     """CPU seconds of a trained image, an embedded one, and of each way to refit.
 
     Measured here and now: an epoch over 480 images and a pass over as many, each after
-    one that is not counted, and the fits on the features of the run, whose world `splits` are.
+    one that is not counted, and the fits on the features of the run, whose world
+    `splits` are.
     """
     x, y = splits.train.x[:SAMPLE], splits.train.y[:SAMPLE]
     x = x.to(memory_format=torch.channels_last)
