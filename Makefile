@@ -65,8 +65,8 @@ test: setup  ## lint, build the HTML, run every test and every notebook
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync
 
-record: setup  ## make the last run the recorded one, to be committed
-	@$(PY) -m tools.book.record
+record: setup  ## make the last run the recorded one; CHAPTER=6 takes that chapter alone
+	@$(PY) -m tools.book.record $(if $(CHAPTER),$(CHAPTER)_)
 
 reseed: setup  ## run the chapters with N sets of fresh seeds (5), keep how verdicts came out
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.book.reseed $(or $(N),5)

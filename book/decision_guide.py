@@ -43,7 +43,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 
 # %% tags=["remove-input"]
 from tailwise import matrix
-from tailwise.matrix import Branch, Chart, world_table
+from tailwise.matrix import Branch, Chart, world_table, worlds_table
 
 record = matrix.recorded()
 shown = ["worst group", "balanced", "training mix", "ECE"]
@@ -103,6 +103,10 @@ Chart(
 
 # %% [markdown]
 # ## What each step buys and costs
+#
+# In each table the first row has the levels of CE; the others are changes from it, paired by seed, ± one standard error.
+# ▲ is better and ▼ worse beyond the 95 % interval, · is undecided.
+# How large the worlds are stands [at the end](#the-worlds).
 #
 # ### A group is missing
 #
@@ -246,6 +250,16 @@ buys(
 # - What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
 
 # %% [markdown]
+# ## The worlds
+#
+# Rows of training, validation and test for each seed, and what validation chooses by:
+
+# %% tags=["remove-input"]
+worlds_table(record)
+
+# %% [markdown]
+# In *rare groups* and *a missing group* the features come from a small network, in *rare shirts* and *rare defects* from a large backbone; the [matrix](transfer_matrix.ipynb) says more of each.
+#
 # ## The calls
 #
 # | try | call | chapter |

@@ -77,7 +77,7 @@ for sentence in (
 # The tables show the largest record there is; a smaller one stands beside it.
 
 # %% tags=["hide-input"]
-reports.worlds_table(record)
+matrix.worlds_table(record)
 
 # %% [markdown]
 # - **rare classes**: six kinds of clothes, three of them rare in training; pixels as features. Groups are classes.

@@ -297,7 +297,9 @@ ledger.record(claim, e, part="no crossing")
 e = run.saving("equal", "best")
 ledger.record(claim, e, part="infinite is best")
 print(f"ratio {run.named['best']:.1f} minus ratio 1000: error {e}")
-print("best at s = 1:", weighting.optimal_ratio(0.2, 0.5, 1.0))
+for s in (1.0, 1.5):
+    best = weighting.optimal_ratio(0.2, 0.5, s)
+    print(f"closed form at s = {s}: ratio {best:.0f} is best")
 far = study.Setting(delta=0.2, prior=0.2, snr=4.0)
 run = study.run_setting(far, **size)
 e = run.log_quotient("equal", "one")
@@ -317,7 +319,7 @@ board.story(
     ledger,
     r"""
 > **As claimed?**
-> Beyond the domain no ratio balances, and an infinite ratio is best, at $s=1.5$: {ch1.beyond_the_domain}; by the closed form it is best at $s=1$.
+> Beyond the domain no ratio balances, and an infinite ratio is best, at $s=1.5$: {ch1.beyond_the_domain}; the closed form has a finite best ratio there, and an infinite one at $s=1$.
 > Whether the gain over the priors is strong, at $s=1$ and at the paper's Figure 2 values ($s=2$): {ch1.beats_priors}.
 > Whether the theorem's condition fails there, so that a smaller ratio is better: {ch1.condition_fails}.
 """,

@@ -640,7 +640,7 @@ AFR comes close to DFR: {ch2.afr_close}. Published: 2.5 points behind.
 
 **The limits.**
 Malignant cases gain and benign ones pay: {ch2.gain_and_price}.
-The overall accuracy falls: {ch2.overall_falls}. The parts are two averages, groups weighted as in training and all four alike; where the parts differ, their readers would disagree.
+The overall accuracy falls: {ch2.overall_falls}. *train_prior* weights the groups as in training, *test_mean* all four alike; "overall" could be either.
 The model remains susceptible: {ch2.still_susceptible}.
 The patch effect does not shrink while a group is missing (ours): {ch2.patch_effect_stays}.
 The missing group stays broken (ours): {ch2.unseen_group}.

@@ -396,6 +396,27 @@ ledger.enter(found)
 # So the gain needs no group prompts, but the loss and its two samplers together: with one sampler A-GCL neglects the rare classes.
 # The price is paid in the frequent classes.
 #
+# <details><summary>A-GCL as a formula</summary>
+#
+# With cosines $\cos_c$ between an embedding and the classifier of class $c$, which has $n_c$ training images, and the label $y$, the logits are
+#
+# $$
+# z_c = s\left(\cos_c - a\,\lvert\epsilon_c\rvert\,g_c - m\,[c=y]\right),
+# \qquad
+# g_c = \frac{\log n_{\max}-\log n_c}{\log n_{\max}-\log n_{\min}},
+# $$
+#
+# with normal noise $\epsilon_c$ of standard deviation $\tfrac13$, cut at $\pm1$, and $s=20$, $a=\tfrac12$, $m=0.1$.
+# With $p=\operatorname{softmax}(z)$ and labels $t_c$ smoothed by 0.1, the loss is
+#
+# $$
+# -\,t_y\,(1-p_y)^{\gamma_+}\log p_y \;-\; \sum_{c\ne y} t_c\,p_c^{\gamma_-}\log p_c .
+# $$
+#
+# The exponents $(\gamma_+,\gamma_-)$ are $(0, 4)$ in class-balanced batches and $(\tfrac12, 8)$ in the others, as in LPT's code.
+#
+# </details>
+#
 # <details><summary>Do group prompts collapse?</summary>
 #
 # If keys start at random, pictures may all pick the same entries; so ours start at embeddings of training pictures.

@@ -102,7 +102,7 @@ def glossary_faults(text: str) -> list[str]:
             faults.append(f"{term}: no Japanese name")
         if not re.fullmatch(r"  [A-Z].+[^.]\.", sentence) or ". " in sentence:
             faults.append(f"{term}: not one sentence")
-        if not re.fullmatch(r"  Chapter [1-5](, Chapter [1-5])*\.", chapters):
+        if not re.fullmatch(r"  Chapter \d+(, Chapter \d+)*\.", chapters):
             faults.append(f"{term}: no chapter")
     lowered = [term.lower() for term in terms]
     pairs = zip(lowered, lowered[1:])

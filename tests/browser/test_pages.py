@@ -3,6 +3,7 @@
 import os
 import re
 
+import looks
 import pytest
 from built import HTML, give_up
 from looks import MODES, built_pages, look, served
@@ -89,6 +90,32 @@ def test_planted_faults_are_found(tmp_path, browser, mode):
         "wider than the window",
     }
     assert any("color-contrast" in line for line in found)
+
+
+ALIKE = """<!doctype html><html lang="en"><title>alike</title><main><h1>Alike</h1>
+<style>b { color: #767676; font-weight: 400 }</style>
+<p hidden><b class="pale">not shown</b></p>
+<p>{many}</p>
+<p style="background: #eee"><b id="on-grey">on grey</b></p>
+<p style="opacity: .8"><span><b id="seen-through">seen through</b></span></p>
+<p>{many} <b id="pale" style="color: #999">pale</b> {many}</p>
+<p><b class="pale" style="color: #888; font-size: 30px">large</b></p>
+<p><b id="small" style="color: #888">small</b></p>
+"""
+
+
+@pytest.mark.parametrize("most", [looks.ALIKE, 1000])
+def test_one_of_many_that_look_alike_stands_for_them(browser, monkeypatch, most):
+    """Contrast is asked of a few, and every other look is found as in all."""
+    monkeypatch.setattr(looks, "ALIKE", most)
+    page = browser.new_page()
+    page.set_content(ALIKE.replace("{many}", "<b>fine</b> " * 50))
+    found = looks.violations(page)
+    asked = page.locator("[data-represents]").count()
+    page.close()
+    pale = [line.split(": ")[1] for line in found if "color-contrast" in line]
+    assert sorted(pale) == ["#on-grey", "#pale", "#seen-through", "#small"]
+    assert asked == (9 if most == looks.ALIKE else 156)
 
 
 def test_what_a_page_loads_is_weighed(tmp_path, browser):

@@ -13,7 +13,7 @@ from looks import MODES, violations
 from tailwise.methods.linear_head import threshold_shift, threshold_today
 from tailwise.methods.weighted import effective_ratio
 from tailwise.metrics import wilson
-from tailwise.own import tables
+from tailwise.own import read_table
 from tailwise.own.raw import Wanted
 from tools.book.layout import ROOT
 from tools.site.example import pilot_example
@@ -142,7 +142,7 @@ def test_semicolons_are_read_and_decimal_commas_refused_as_in_the_package(
     path = tmp_path / "a.csv"
     path.write_text(text)
     found = called("text => tailwisePilot.read(text)", text)
-    raw = tables.read_text(path, Wanted())
+    raw = read_table.read_text(path, Wanted())
     assert raw.columns == ("score", "x;1")
     assert [found["scores"], *found["features"]] == raw.X.T.tolist()
     bad = text.replace("1.5", "1,5")
@@ -152,7 +152,7 @@ def test_semicolons_are_read_and_decimal_commas_refused_as_in_the_package(
     with pytest.raises(
         ValueError, match="'1,5' in line 2 .*'x;1', has a decimal comma"
     ):
-        tables.read_text(path, Wanted())
+        read_table.read_text(path, Wanted())
 
 
 def test_the_example_shows_a_gain(called):

@@ -239,6 +239,36 @@ def test_a_process_that_is_killed_while_it_fetches_and_unpacks(tmp_path):
     assert all((folder / name).read_bytes() == CONTENT for name in names)
 
 
+def test_of_two_runs_one_waits_for_the_other(tmp_path):
+    archive(tmp_path / "a.zip", names := [f"inside/{i}.bin" for i in range(200)])
+    asked = []
+
+    class Counted(Slow):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+    handler = partial(Counted, directory=tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url, folder = f"http://127.0.0.1:{server.server_port}/a.zip", tmp_path / "data"
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tailwise.data.downloads import Published, unpacked\n"
+        "file = Published(name='a.zip', urls=(sys.argv[1],))\n"
+        "unpacked(file, Path(sys.argv[2]), 'inside', download=True)\n"
+    )
+    command = [sys.executable, "-c", script, url, str(folder)]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    told = "".join(run.communicate()[1].decode() for run in runs)
+    server.shutdown()
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert asked == ["/a.zip"]
+    assert told.count("another run makes") == 1
+    assert [p.name for p in folder.iterdir()] == ["inside"]
+    assert all((folder / name).read_bytes() == CONTENT for name in names)
+
+
 def test_lesions_have_a_label_and_a_known_patch(tmp_path):
     tiny_photos.isic_2019(tmp_path)
     isic.prepare(tmp_path)

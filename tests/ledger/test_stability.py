@@ -1,6 +1,7 @@
 """Fresh seeds: a mark that they contradict is open, and how often marks stay."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,25 @@ def after(*runs: Measurement, part: str = "") -> Claim:
 )
 def test_a_mark_is_open_where_fresh_seeds_say_otherwise(runs, expected):
     assert mark(after(*runs), GOOD) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "measured", "why"),
+    [
+        (CLAIM, GOOD, ""),
+        (replace(CLAIM, seeds=9), GOOD, "8 of at least 9 repetitions"),
+        (CLAIM, replace(GOOD, n=1), "1 of at least 2 repetitions"),
+        (CLAIM, replace(GOOD, value=math.nan), "the number is not finite"),
+        (CLAIM, OPEN, "the limit lies in the interval"),
+        (CLAIM, replace(GOOD, value=0.25), "say the same in 58% of cases"),
+        (after(GOOD, GOOD), GOOD, ""),
+        (after(GOOD, OPEN), GOOD, "1 of 2 runs with fresh seeds say the same"),
+    ],
+)
+def test_an_open_part_says_which_condition_failed(claim, measured, why):
+    said = claims.why_open(claim, measured)
+    assert bool(said) == (mark(claim, measured) == "open") == bool(why)
+    assert why in said
 
 
 def test_fresh_seeds_open_a_mark_and_never_make_one():

@@ -29,7 +29,7 @@ from tailwise.ledger import claims
 from tailwise.training.checkpoint import Checkpoint
 from tools.book.layout import ROOT
 from tools.paper import __main__ as paper
-from tools.paper import chapter2, chapter3, chapter4, chapter5, harness, plan, sets
+from tools.paper import chapter2, chapter3, chapter4, chapter5, estimates, harness, sets
 
 SIZES = ["--n-major", "24", "--epochs", "6", "--width", "16", "--depth", "2"]
 SIZES += ["--batch", "20", "--checks", "3", "--gammas", "0", "0.5"]
@@ -226,11 +226,11 @@ def test_a_gpu_without_room_for_a_step_has_no_speed(monkeypatch):
     def full():
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    assert math.isnan(plan.speed(full, (3, 8, 8), 2, half=False))
-    assert plan.hours(math.nan) == "nan min"
-    assert plan.hours(5399) == "90 min"
-    assert plan.hours(5400) == "1.5 h"
-    assert plan.hours(9 * 86_400) == "9 days"
+    assert math.isnan(estimates.speed(full, (3, 8, 8), 2, half=False))
+    assert estimates.hours(math.nan) == "nan min"
+    assert estimates.hours(5399) == "90 min"
+    assert estimates.hours(5400) == "1.5 h"
+    assert estimates.hours(9 * 86_400) == "9 days"
 
 
 def test_two_processes_give_the_record_of_one(data, apart):
@@ -341,7 +341,7 @@ def test_without_yes_nothing_is_asked_of_the_network(apart, monkeypatch, capsys)
 
 def test_too_little_room_is_said_before(tmp_path, monkeypatch):
     about = dict(title="t", licences=(), rows=(("a", "b", "c"),))
-    found = plan.Plan(**about, data_gb=5, kept_gb=1, gpu_gb=8)
+    found = estimates.Plan(**about, data_gb=5, kept_gb=1, gpu_gb=8)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4e9, 16e9))
     free = {}
     monkeypatch.setattr("shutil.disk_usage", lambda p: SimpleNamespace(free=free[p]))

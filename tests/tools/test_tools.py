@@ -471,6 +471,22 @@ def test_a_run_older_than_its_sources_is_not_recorded(book):
     assert not (book.source / "results").exists()
 
 
+def test_one_chapter_is_recorded_without_the_others(book, monkeypatch):
+    monkeypatch.setattr(record, "readme_table", lambda: "| new |")
+    second = book.source / "chapters/2_more.py"
+    write(second, CHAPTER)
+    write(book.build / "results/laptop/ch2.json", "{}")
+    with pytest.raises(ValueError, match="make book.*2_more.py"):
+        record.record(book)
+    assert record.record(book, ["1_"]) == []
+    kept = [path.name for path in (book.source / "results/laptop").iterdir()]
+    assert kept == ["ch1.json"]
+    assert "42" in outputs(book.source / "board.ipynb")[-1]
+    assert not book.executed(second).exists()
+    with pytest.raises(ValueError, match="begins like ..7_"):
+        record.record(book, ["7_"])
+
+
 def test_other_profiles_record_their_numbers_only(book, monkeypatch):
     monkeypatch.setattr(record, "readme_table", lambda: "| new |")
     write(book.build / "results/full/ch1.json", "{}")

@@ -1,5 +1,7 @@
 """Make this machine's last run the recorded one, to be committed.
 
+python -m tools.book.record [6_]    all, or what begins like 6_ and the pages
+
 Its records go to book/results/<profile>, and what `make bench` measured to
 book/results/bench. At the laptop profile the executed notebooks become the committed
 ones too. Then the README's table of verdicts is drawn again.
@@ -9,6 +11,7 @@ import ast
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.book import execute
@@ -20,8 +23,8 @@ STATED = re.compile(r"\*\*([^*]+)\*\*\s+\(`(ch\d+\.\w+)`\)")
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 
 
-def record_results(book: Book) -> None:
-    """Copy the records of the last run into the book.
+def record_results(book: Book, only: Sequence[str] = ()) -> None:
+    """Copy the records of the last run into the book, or those of notebooks in `only`.
 
     Raises
     ------
@@ -30,10 +33,16 @@ def record_results(book: Book) -> None:
         does not say why.
     """
     target = book.source / "results" / book.profile
-    for record in sorted(book.results.glob("*.json")):
+    of = {py.stem.split("_")[0] for py in execute.named(book.chapters(), only)}
+    records = [
+        path
+        for path in sorted(book.results.glob("*.json"))
+        if not only or path.stem.removeprefix("ch") in of
+    ]
+    for record in records:
         if faults := unexplained(target / record.name, record):
             raise ValueError("\n".join(faults))
-    for record in sorted(book.results.glob("*.json")):
+    for record in records:
         write(target / record.name, record.read_text(encoding="utf-8"))
 
 
@@ -74,7 +83,7 @@ def restate(source: Path) -> None:
 
 
 def record_benchmarks(book: Book) -> None:
-    """Keep of each benchmark what the performance page shows.
+    """Keep of each benchmark what the page of run times shows.
 
     A comparison is any part of a benchmark's outcome that holds a ``ratio``, medians of
     ``batched`` and ``looped``, and the ``largest_difference`` of their results.
@@ -125,27 +134,35 @@ def record_notebooks(book: Book, notebooks: list[Path]) -> None:
         write(py.with_suffix(".ipynb"), book.executed(py).read_text(encoding="utf-8"))
 
 
-def record(book: Book) -> list[str]:
+def record(book: Book, only: Sequence[str] = ()) -> list[str]:
     """Record results, notebooks and table; return failures of pages, if any.
+
+    Of chapters, solutions and their records all, or what begins like `only`; pages that
+    read them are brought up to date.
 
     Raises
     ------
     ValueError
-        For a smoke run, and where notebooks are out of date.
+        For a smoke run, for a name that none begins with, and where notebooks are out
+        of date.
     """
+    chapters = execute.named(book.chapters(), only)
+    if not chapters:
+        raise ValueError(f"no chapter, solution or page begins like {list(only)}")
     if book.profile == "smoke":
         raise ValueError("a smoke run decides nothing, so it is never the recorded one")
     on_laptop = book.profile == "laptop"
     if on_laptop:
-        record_notebooks(book, book.chapters())
-    record_results(book)
+        record_notebooks(book, chapters)
+    record_results(book, only)
     record_benchmarks(book)
     if on_laptop:
         # Pages show the recorded results, which have just changed.
-        if failures := execute.run(book):
+        pages = book.pages()
+        if failures := execute.run(book, only=[py.stem for py in pages]):
             return failures
-        record_notebooks(book, book.chapters() + book.pages())
-        if figure := readme_figure(book):
+        record_notebooks(book, pages)
+        if figure := readme_figure(chapters):
             (book.source / "_static" / "readme.png").write_bytes(figure)
     restate(book.source)
     readme = book.root / "README.md"
@@ -153,13 +170,13 @@ def record(book: Book) -> list[str]:
     return []
 
 
-def readme_figure(book: Book) -> bytes | None:
+def readme_figure(notebooks: list[Path]) -> bytes | None:
     """The PNG that a cell with the tag "readme-figure" drew, if there is one."""
     import base64
 
     import nbformat
 
-    for py in book.chapters():
+    for py in notebooks:
         notebook = nbformat.read(py.with_suffix(".ipynb"), as_version=4)
         for cell in notebook.cells:
             if "readme-figure" in cell.metadata.get("tags", ()):
@@ -216,7 +233,7 @@ def with_table(readme: str, table: str) -> str:
 
 def main() -> int:
     try:
-        failures = record(Book.here())
+        failures = record(Book.here(), sys.argv[1:])
     except ValueError as error:
         failures = [str(error)]
     for story in failures:

@@ -41,8 +41,9 @@ from tailwise.weighting.images import (
 from tailwise.weighting.simulation import crossing
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out, forget
-from tools.paper.plan import WEIGHTS, Plan, cost, reading, speed, training_rows
+from tools.paper.arguments import Parser
+from tools.paper.estimates import WEIGHTS, Plan, cost, reading, speed, training_rows
+from tools.paper.harness import carry_out, forget
 from tools.paper.sets import SETS, DataSet
 
 RUNS = ROOT / "_build" / "runs" / "pairs"

@@ -29,8 +29,9 @@ from tailwise.training.epochs import evaluated, fit, half_of
 from tailwise.training.photo_batches import Shown
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out, forget
-from tools.paper.plan import WEIGHTS, Plan, cost, reading, speed, training_rows
+from tools.paper.arguments import Parser
+from tools.paper.estimates import WEIGHTS, Plan, cost, reading, speed, training_rows
+from tools.paper.harness import carry_out, forget
 from tools.paper.sets import SETS
 
 RUNS = ROOT / "_build" / "runs" / "groups"

@@ -29,8 +29,9 @@ from tailwise.ledger import provenance
 from tailwise.models import imagenet
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out
-from tools.paper.plan import Plan, cost, reading, speed, training_rows
+from tools.paper.arguments import Parser
+from tools.paper.estimates import Plan, cost, reading, speed, training_rows
+from tools.paper.harness import carry_out
 from tools.paper.sets import SETS
 
 RATIOS = (10, 50, 100)

@@ -32,8 +32,9 @@ from tailwise.training.checkpoint import Checkpoint
 from tailwise.training.epochs import fit
 from tools.book.layout import ROOT
 from tools.paper import record
-from tools.paper.harness import Parser, carry_out, forget
-from tools.paper.plan import Plan, cost, speed, training_rows
+from tools.paper.arguments import Parser
+from tools.paper.estimates import Plan, cost, speed, training_rows
+from tools.paper.harness import carry_out, forget
 from tools.paper.sets import SETS, mnist
 
 RUNS = ROOT / "_build" / "runs" / "geometry"

@@ -12,8 +12,8 @@ from pathlib import Path
 from tailwise.data import celeba, cifar, isic, longtails, waterbirds
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
-from tailwise.data.downloads import aside
-from tools.paper.plan import Row
+from tailwise.data.downloads import alone, aside
+from tools.paper.estimates import Row
 
 UNTRIED = "addresses not tried here"
 
@@ -65,9 +65,10 @@ def mnist(folder: Path, *, download: bool):
     source, root = import_torchvision().datasets.MNIST, folder / "MNIST"
     try:
         if download and not root.exists():
-            with aside(root) as made:
-                source(made, download=True)
-                (made / root.name).rename(root)
+            with alone(root), aside(root) as made:
+                if not root.exists():
+                    source(made, download=True)
+                    (made / root.name).rename(root)
         return source(folder)
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0].partition(". You can")[0]

@@ -20,7 +20,7 @@ from tailwise.ledger.board import freshest, headlines
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES, Book, fill, write
 from tools.paper.sets import SETS
-from tools.site import bets, flip, handouts, point
+from tools.site import flip, handouts, point, predict_cards
 from tools.site.anchors import add_anchors
 from tools.site.cards import Card, cards
 from tools.site.example import pilot_example
@@ -43,7 +43,7 @@ def dress(book: Book, stage: Path, executed: bool = False) -> None:
     write(front, fill(front.read_text(encoding="utf-8"), parts(found)))
     handouts.lay_out(stage, found)
     path = stage / "book" / "predict.md"
-    predictions = {"predictions": bets.page(), "tally": bets.tally()}
+    predictions = {"predictions": predict_cards.page(), "tally": predict_cards.tally()}
     write(path, fill(path.read_text("utf-8"), predictions))
     path = stage / "book" / "flip.md"
     write(path, fill(path.read_text("utf-8"), {"switches": flip.page()}))
@@ -183,7 +183,7 @@ def add_bets(notebook, card: Card) -> None:
     up = "../" * card.page.count("/")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = flip.fill_flips(bets.fill_bets(cell.source, up), up)
+            cell.source = flip.fill_flips(predict_cards.fill_bets(cell.source, up), up)
 
 
 def add_preview(notebook, card: Card) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tailwise.data.assets import cache_dir
 from tailwise.data.compat import import_torchvision
-from tailwise.data.downloads import aside
+from tailwise.data.downloads import alone, aside
 from tailwise.data.imbalance import long_tail, many_medium_few
 from tailwise.files import write_whole
 from tailwise.profiles import reseeded
@@ -193,5 +193,5 @@ def _there(folder: Path, kind: str, download: bool = False) -> dict[str, Cifar]:
 
 def _fetched(folder: Path, kind: str) -> dict[str, Cifar]:
     # Beside the result; gone with all that torchvision unpacked in it
-    with aside(folder / kind) as made:
+    with alone(folder / kind), aside(folder / kind) as made:
         return _there(made, kind, download=True)

@@ -1,21 +1,27 @@
 """A file at its publisher's: how it is fetched, checked and unpacked.
 
 Whenever a run is stopped, what it had is gone on with or removed by the next: a part
-of a file, and the folder ``.NAME.aside`` in which an archive is unpacked.
+of a file, and the folder ``.NAME.aside`` in which an archive is unpacked. Of two runs
+on a machine that want the same file, one waits for the other.
 """
 
 import gzip
 import hashlib
 import shutil
 import tarfile
+import tempfile
 import urllib.request
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from getpass import getuser
 from http.client import HTTPException
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 WAIT = 60  # seconds that an address has to answer
 DAMAGED = EOFError, gzip.BadGzipFile, shutil.ReadError, tarfile.TarError
@@ -51,8 +57,10 @@ def fetched(file: Published, folder: Path, *, download: bool) -> Path:
     """
     path = folder / file.name
     if not path.is_file():
-        _come(file, folder, download, lambda part: part.rename(path))
-    _clear(_parts(file, folder))
+        with alone(path):
+            if not path.is_file():
+                _come(file, folder, download, lambda part: part.rename(path))
+            _clear(_parts(file, folder))
     return path
 
 
@@ -101,14 +109,35 @@ def unpacked(
             check(found)
             found.rename(target)
 
-    if not target.exists():
-        if archive.is_file():
-            _check(archive, file)
-            unpack(archive)
-        else:
-            _come(file, folder, download, unpack)
-    _clear([archive, *_parts(file, folder)])
+    left = [archive, *_parts(file, folder)]
+    if not target.exists() or any(map(Path.exists, left)):
+        with alone(target):
+            if target.exists():
+                pass
+            elif archive.is_file():
+                _check(archive, file)
+                unpack(archive)
+            else:
+                _come(file, folder, download, unpack)
+            _clear(left)
     return target
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """No other run makes `target` meanwhile; this one waits for one that does."""
+    whose = f"{getuser()} {target.absolute()}"
+    name = hashlib.sha256(whose.encode()).hexdigest()[:16]
+    # Not beside the target, since a lock that a run has had stays.
+    lock = FileLock(Path(tempfile.gettempdir()) / f"tailwise-{name}.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        said = f"another run makes {target}: this one waits for it"
+        warnings.warn(said, stacklevel=4)
+        held = lock.acquire()
+    with held:
+        yield
 
 
 @contextmanager

@@ -120,7 +120,7 @@ function drawing(blocks, etf) {
 function note(loss, R, gamma) {
   if (loss === "ldt")
     return `LDT has the classifiers of CE at the ratio R^(1 − 2γ) = ${short(R ** (1 - 2 * gamma))}; ` +
-      "γ = 0.5 makes them the ETF, whatever R is.";
+      "one γ makes them the ETF, whatever R is.";
   if (loss === "cdt" || loss === "vs")
     return "CDT and VS with the same γ have the same limit: what VS adds to the logits does not move it.";
   return "CE, weighted CE and additive LA have the same limit: weights and constants added to the logits " +

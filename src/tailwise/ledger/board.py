@@ -28,6 +28,7 @@ from tailwise.ledger.claims import (
     recorded,
     reseeded,
     verdict,
+    why_open,
     within_reach,
 )
 from tailwise.templates import render
@@ -57,25 +58,25 @@ def verdict_row(claim: Claim, record: Record | None) -> dict:
         "verdict": found,
         "marks": marks,
         "measured": "; ".join(_number(claim, m) for m in measured),
-        "needed": "; ".join(
+        "needed": [
             f"{m.part}: {needed}" if m.part else needed
             for m in measured
             if (needed := power(claim, m))
-        ),
+        ],
     }
 
 
 def power(claim: Claim, measured: Measurement) -> str:
-    """How many repetitions would decide an open part; empty for one that is decided."""
-    if claim.exact or mark(claim, measured) != "open":
+    """Why a part is open and how many repetitions would decide it; else empty."""
+    if not (why := why_open(claim, measured)):
         return ""
     if measured.n < 2:
-        return "a single run has no interval"
+        return why
     needed = more_needed(claim, measured)
     if needed is None:
-        return "more than 10,000 would be needed"
+        return f"{why}; more than 10,000 would be needed"
     reach = "" if within_reach(needed, measured.n) else ", beyond the full profile"
-    return f"about {needed:,} would decide{reach}"
+    return f"{why}; about {needed:,} would decide{reach}"
 
 
 def counted(marks: Iterable[str]) -> str:
@@ -230,7 +231,7 @@ class Sentence(str):
 
 
 WHOSE = {
-    "this paper": "claims of the five papers",
+    "this paper": "claims of the chapters' papers",
     "another paper": "claims of other papers",
     "ours": "statements of our own",
 }

@@ -299,9 +299,9 @@ def mark(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
 def mark_alone(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
     """What a run says of a part by itself: "yes", "no" or "open".
 
-    "open" where the 95 % interval covers the bound, where a fresh run of the same size
-    would mark alike less than nine times in ten (`metrics.chance_to_stay`), where there
-    were fewer repetitions than the claim asks for, or a single one, and where the
+    It is open where the 95 % interval covers the bound, where a fresh run of the same
+    size would mark alike less than nine times in ten (`metrics.chance_to_stay`), where
+    there were fewer repetitions than the claim asks for, or a single one, and where the
     number is not finite. An exact quantity needs no repetition.
     """
     bound = scale * claim.bound
@@ -313,6 +313,25 @@ def mark_alone(claim: Claim, measured: Measurement, scale: float = 1.0) -> str:
     if chance_to_stay(far, measured.stderr, measured.n) < CHANCE:
         return "open"
     return decide(measured.value, measured.half, bound, claim.kind)
+
+
+def why_open(claim: Claim, measured: Measurement) -> str:
+    """Which condition leaves a part open, in a few words; empty if it is decided."""
+    if mark(claim, measured) != "open":
+        return ""
+    alone = mark_alone(claim, measured)
+    if alone != "open":
+        runs = again(claim, measured)
+        return f"{runs.count(alone)} of {len(runs)} runs with fresh seeds say the same"
+    if measured.n < (least := max(2, claim.seeds)):
+        return f"{measured.n} of at least {least} repetitions"
+    if not math.isfinite(measured.value):
+        return "the number is not finite"
+    if decide(measured.value, measured.half, claim.bound, claim.kind) == "open":
+        return "the limit lies in the interval"
+    far = distance(claim, measured)
+    chance = chance_to_stay(far, measured.stderr, measured.n)
+    return f"a run of the same size would say the same in {chance:.0%} of cases"
 
 
 def again(claim: Claim, measured: Measurement, scale: float = 1.0) -> list[str]:

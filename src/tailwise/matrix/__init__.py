@@ -2,7 +2,7 @@
 
 from tailwise.matrix.chart import Branch, Chart
 from tailwise.matrix.pictures import left_out
-from tailwise.matrix.reports import world_table
+from tailwise.matrix.reports import world_table, worlds_table
 from tailwise.matrix.run import Record, by_size, recorded, run
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "recorded",
     "run",
     "world_table",
+    "worlds_table",
 ]

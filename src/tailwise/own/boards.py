@@ -6,7 +6,7 @@ from scipy import stats
 
 from tailwise.metrics import decide
 from tailwise.own import units
-from tailwise.own.overlapping_splits import Interval, interval, share_of, texts
+from tailwise.own.intervals_over_splits import Interval, interval, share_of, texts
 from tailwise.own.pilot import Pilot
 
 METRICS = ("test mean", "balanced", "worst", "alarms per hit")

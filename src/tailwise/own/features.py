@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from tailwise.metrics.arrays import as_array
-from tailwise.own import files, repeats, roles, units
-from tailwise.own.columns import clean
+from tailwise.own import duplicate_rows, files, roles, units
 from tailwise.own.raw import Raw, Wanted
-from tailwise.own.tables import from_table as raw_table
+from tailwise.own.read_table import from_table as raw_table
+from tailwise.own.unusable_columns import clean
 
 TAILS = ("refuse", "leave out", "merge")
 MIN_CLASS = 10
@@ -263,14 +263,14 @@ def _check_groups(names: np.ndarray, groups: np.ndarray) -> None:
 def _warn_of_copies(data: Features, raw: Raw) -> None:
     X, n = data.X, len(data)
     of = "" if data.units is None else " of another unit"
-    if len(again := repeats.copies(X, data.units)):
+    if len(again := duplicate_rows.copies(X, data.units)):
         warnings.warn(
             f"{len(again):,} of {n:,} rows repeat the features of an earlier one{of}, "
             f"first in {raw.at(int(again[0]))}: a sample that is fitted and "
             "also tested makes results look too good, so delete the copies",
             stacklevel=4,
         )
-    found, looked_at, pair = repeats.near_repeats(X, data.units)
+    found, looked_at, pair = duplicate_rows.near_repeats(X, data.units)
     if pair:
         cure = "delete one of each, or give both the same unit"
         if data.units is None:

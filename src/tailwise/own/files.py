@@ -10,7 +10,7 @@ import torch
 
 from tailwise.metrics.arrays import as_array
 from tailwise.own.raw import ROLES, Raw, Wanted, some
-from tailwise.own.tables import read_parquet, read_text
+from tailwise.own.read_table import read_parquet, read_text
 
 KINDS = ".npz, .npy, .pt, .csv, .tsv or .parquet"
 

@@ -7,7 +7,7 @@ import numpy as np
 from tailwise.metrics import decide
 from tailwise.own import boards
 from tailwise.own.boards import METRICS, dashboard, gain_table, gains, metrics
-from tailwise.own.overlapping_splits import Interval, interval, share_of
+from tailwise.own.intervals_over_splits import Interval, interval, share_of
 from tailwise.own.pilot import Pilot
 
 FEW_SPLITS = 30  # with fewer, a decision to change asks for a second look

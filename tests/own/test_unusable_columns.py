@@ -150,7 +150,7 @@ def test_independent_rows_do_not_repeat(d):
     reported = 0
     for seed in range(20):
         noise = np.random.default_rng(seed).normal(size=(300, d))
-        reported += features.repeats.near_repeats(noise)[0] > 0
+        reported += features.duplicate_rows.near_repeats(noise)[0] > 0
     # One in a hundred is expected; three of twenty come with a chance of 0.1 percent.
     assert reported <= 2
 

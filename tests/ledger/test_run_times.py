@@ -1,11 +1,11 @@
-"""The performance page's tables, from records that are committed."""
+"""The page of run times's tables, from records that are committed."""
 
 import json
 
 import pytest
 
 from tailwise import profiles
-from tailwise.ledger import claims, performance
+from tailwise.ledger import claims, run_times
 
 CLAIMS = """\
 title: {title}
@@ -35,7 +35,7 @@ def book(tmp_path, monkeypatch):
         text = CLAIMS.format(key=key, title=title)
         (book / "claims" / f"{key}.yml").write_text(text)
     monkeypatch.setattr(claims, "book_dir", lambda: book)
-    monkeypatch.setattr(performance, "book_dir", lambda: book)
+    monkeypatch.setattr(run_times, "book_dir", lambda: book)
     monkeypatch.setenv("TAILWISE_RESULTS", str(book / "results"))
     return book
 
@@ -50,26 +50,26 @@ def run(chapter: str, **facts) -> None:
 
 
 def test_a_book_without_records_says_so(book):
-    table = performance.cost_table()
+    table = run_times.cost_table()
     assert table.rows == ()
     assert repr(table) == (
         "Not recorded yet: laptop for any chapter; full for any chapter; "
         "paper for any chapter."
     )
     assert table.missing in table._repr_html_()
-    assert performance.bench_table().missing == "Not recorded yet."
+    assert run_times.bench_table().missing == "Not recorded yet."
 
 
 def test_times_add_up_and_memory_does_not(book):
     run("ch8", wall_s=60.0, cpu_s=30.0, peak_memory_gb=0.5, commit="abc1234")
     run("ch9", wall_s=90.0, cpu_s=12.0, peak_memory_gb=1.5, commit=None)
-    frame = performance.cost_table().frame().set_index("chapter")
+    frame = run_times.cost_table().frame().set_index("chapter")
     assert list(frame.index) == ["Eight", "Nine", "all 2"]
     assert list(frame["minutes"]) == ["1.0", "1.5", "2.5"]
     assert list(frame["CPU seconds"]) == ["30", "12", "42"]
     assert list(frame["peak memory"]) == ["0.5 GB", "1.5 GB", "1.5 GB"]
     assert list(frame["commit"]) == ["abc1234", "–", "–"]
-    assert performance.cost_table().missing.startswith("Not recorded yet: full")
+    assert run_times.cost_table().missing.startswith("Not recorded yet: full")
 
 
 def test_one_more_repetition_is_at_most_the_whole_over_the_fewest(book):
@@ -85,22 +85,22 @@ def test_one_more_repetition_is_at_most_the_whole_over_the_fewest(book):
     fields["provenance"]["cpu_s"] = 60.0
     path.write_text(json.dumps(fields))
     run("ch9", cpu_s=7.0)
-    frame = performance.cost_table().frame().set_index("chapter")
+    frame = run_times.cost_table().frame().set_index("chapter")
     assert list(frame["a repetition"]) == ["≤ 12 s", "–", "≤ 12 s"]
 
 
 def test_a_single_record_needs_no_total(book):
     run("ch9")
-    table = performance.cost_table()
+    table = run_times.cost_table()
     assert [row["chapter"] for row in table.rows] == ["Nine"]
     assert table.missing.startswith("Not recorded yet: laptop for Eight; full")
 
 
 def test_a_ratio_is_shown_beside_its_two_times(book):
-    folder = performance.bench_dir()
+    folder = run_times.bench_dir()
     folder.mkdir(parents=True)
     (folder / "heads.json").write_text(json.dumps(OUTCOME))
-    table = performance.bench_table()
+    table = run_times.bench_table()
     assert [row["comparison"] for row in table.rows] == [
         "Chapter 1's <heads> (mlp)",
         "Chapter 1's <heads>",
@@ -116,15 +116,15 @@ def test_a_ratio_is_shown_beside_its_two_times(book):
     [(13.79, "13.8 s"), (0.9999, "1 s"), (1.066e-3, "1.07 ms"), (8e-6, "8 µs")],
 )
 def test_times_are_shown_in_the_unit_that_fits(seconds, shown):
-    assert performance._time(seconds) == shown
+    assert run_times._time(seconds) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"comparisons": [{}], "title": "t"}']
 )
 def test_a_damaged_outcome_is_named(book, text):
-    folder = performance.bench_dir()
+    folder = run_times.bench_dir()
     folder.mkdir(parents=True)
     (folder / "heads.json").write_text(text)
     with pytest.raises(ValueError, match=r"heads\.json is not a benchmark's outcome"):
-        performance.bench_table()
+        run_times.bench_table()

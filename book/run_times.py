@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Performance
+# # Run times
 #
 # What the recorded runs cost, and how much the book gains by writing a sweep as one tensor program.
 # Times depend on the machine, and on what else it was doing; processor seconds depend less on that than minutes.
@@ -30,9 +30,9 @@ if "google.colab" in sys.modules and not importlib.util.find_spec(
 # Chapter 2 trains its networks once and keeps them, so its first run takes longer.
 
 # %% tags=["remove-input"]
-from tailwise.ledger import performance
+from tailwise.ledger import run_times
 
-performance.cost_table()
+run_times.cost_table()
 
 # %% [markdown]
 # ## One tensor program against a loop
@@ -42,7 +42,7 @@ performance.cost_table()
 # In chapter 5's sweep it comes from a few models with exponents of −1 and less: temperatures of up to a thousand amplify rounding, and the median model differs by rounding only.
 
 # %% tags=["remove-input"]
-performance.bench_table()
+run_times.bench_table()
 
 # %% [markdown]
 # `make bench` runs them on your machine, and `make record` makes the outcome the recorded one.

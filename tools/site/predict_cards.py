@@ -11,9 +11,8 @@ import math
 import re
 
 from tailwise.ledger import claims
-from tailwise.ledger.board import counted, power, verdict_row
+from tailwise.ledger.board import counted, verdict_row
 from tailwise.ledger.claims import Claim, Measurement
-from tailwise.metrics import chance_to_stay, decide
 from tailwise.templates import render
 from tools.book.layout import TEMPLATES
 
@@ -41,14 +40,15 @@ def item(id: str, up: str = "") -> str:
         raise ValueError(f"predict names {id!r}, which is not claimed")
     claim, kept = chapter.claims[id], claims.recorded(chapter.key, "laptop")
     measured = kept.measurements.get(id, ()) if kept else ()
+    cell = verdict_row(claim, kept)
     return render(
         "predict.html",
         *TEMPLATES,
         claim=claim,
-        cell=verdict_row(claim, kept),
+        cell=cell,
         counted=counted,
         rule=rule(claim, measured),
-        opens=[said for m in measured if (said := why_open(claim, m))],
+        opens=cell["needed"],
         up=up,
     )
 
@@ -70,27 +70,6 @@ def rule(claim: Claim, measured: tuple[Measurement, ...] = ()) -> str:
     if claim.parts:
         said += f". All of this for {', '.join(claim.parts)}"
     return f"{said}."
-
-
-def why_open(claim: Claim, measured: Measurement) -> str:
-    """Which condition leaves a part open, and what would decide it; else empty."""
-    if claims.mark(claim, measured) != "open":
-        return ""
-    alone = claims.mark_alone(claim, measured)
-    if alone != "open":
-        runs = claims.again(claim, measured)
-        why = f"{runs.count(alone)} of {len(runs)} runs with fresh seeds say the same"
-    elif measured.n < max(2, claim.seeds):
-        why = f"{measured.n} of at least {max(2, claim.seeds)} repetitions"
-    elif decide(measured.value, measured.half, claim.bound, claim.kind) == "open":
-        why = "the limit lies in the interval"
-    else:
-        far = claims.distance(claim, measured)
-        chance = chance_to_stay(far, measured.stderr, measured.n)
-        why = f"a run of the same size would say the same in {chance:.0%} of cases"
-    part = f"{measured.part}: " if measured.part else ""
-    needed = power(claim, measured).replace("would decide", "repetitions would decide")
-    return f"{part}{why}; {needed}"
 
 
 def fill_bets(text: str, up: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What the recorded runs cost, as tables for the performance page."""
+"""What the recorded runs cost, as tables for the page of run times."""
 
 import json
 from dataclasses import dataclass
