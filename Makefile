@@ -6,8 +6,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKERS ?= 2
 PORT ?= 8000
-# On CI the files of the package that tests and notebooks do not cover are named.
-COVERAGE := --cov=tailwise --cov-report=term:skip-covered
+# On CI the files of the package that tests do not cover are named.
+COVERAGE := -m slipcover --source src/tailwise --skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book smoke html slides bundle epub pdf test sync record reseed bench data paper serve clean \
@@ -60,7 +60,7 @@ test: setup  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m tools.book.stage --executed
-	@$(PY) -m pytest -n $(WORKERS) --dist loadscope $(if $(CI),$(COVERAGE))
+	@$(PY) $(if $(CI),$(COVERAGE)) -m pytest -n $(WORKERS) --dist loadscope
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 PATIENCE = 120  # seconds in which the moment must come
-END = 20  # seconds in which all that it started must end, too
+END = 60  # seconds in which all that it started must end, too
 
 
 def killed(

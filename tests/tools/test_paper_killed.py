@@ -118,3 +118,30 @@ def test_processes_end_with_a_run_that_is_killed(data, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     kill_and_go_on([*command, str(killed / "runs")], killed, MOMENTS)
     assert rows(killed, name) == rows(whole, name)
+
+
+LATE = """
+import os, time
+from multiprocessing import get_context
+from pathlib import Path
+from tools.paper.harness import end_with_parent
+
+def late(parent):
+    Path("started").touch()
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    end_with_parent()
+    time.sleep(1000)
+
+if __name__ == "__main__":
+    get_context("spawn").Process(target=late, args=(os.getpid(),)).start()
+"""
+
+
+def test_a_process_ends_whose_parent_was_killed_while_it_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("late.py").write_text(LATE, "utf-8")
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    tiny_kill.killed(
+        [sys.executable, "late.py"], Path("started").exists, PYTHONPATH=path
+    )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import redirect_stdout
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
@@ -134,9 +134,11 @@ def take_gpu(gpus: SimpleQueue) -> None:
 def end_with_parent() -> None:
     """End this process with the one that started it, which may be killed.
 
-    It would train on, into the folder of the network that the next run trains.
+    It would train on, into the folder of the network that the next run trains. The one
+    that started it may be gone before this is called.
     """
-    parent = os.getppid()
+    started_by = parent_process()  # none in a process that torchrun started
+    parent = started_by.pid if started_by else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
