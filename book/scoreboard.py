@@ -45,5 +45,5 @@ tables.full_table(P.name)
 # ## Where the numbers come from
 #
 # A run writes its versions, device, time and the hash of the source code beside its numbers.
-# What each run cost is on [Performance](performance.ipynb).
+# What each run cost is on [Run times](run_times.ipynb).
 # All claims, records and provenance are one file for machines, <a href="../_static/claims.json">claims.json</a>, with a <a href="../_static/claims.schema.json">schema</a>; a link to a claim, such as <a href="#ch1.equal_error_ratio">#ch1.equal_error_ratio</a>, stays.
