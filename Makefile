@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PORT ?= 8000
 # On CI the files of the package that tests do not cover are named.
-COVERAGE := -m slipcover --source src/tailwise --skip-covered
+COVERAGE := -m slipcover --source $(CURDIR)/src/tailwise --skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book smoke html slides bundle epub pdf test sync record reseed bench data paper serve clean \

@@ -6,18 +6,22 @@
 #
 # Every answer below was measured in the [transfer matrix](transfer_matrix.ipynb), where each method of this book meets each small world of this book.
 # The worlds are called by what is rare in them: *rare classes*, *rare groups*, *a missing group*, *a long tail*, and *hard examples*; two are pictures through a large backbone, *rare shirts* and *rare defects*.
-# *Worst group* is the smallest accuracy of a group, *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
+# *Worst group* is the smallest accuracy of a group (of a third of the classes by frequency in *a long tail*, of a severity in *hard examples*), *balanced* the mean over classes, *training mix* the mean in the mix of the training set, and *ECE* the calibration error, where lower is better.
 #
 # The methods, in a line each; the [glossary](glossary.md) has more:
 #
 # - *weights by priors* or *by groups*: a sample counts by one over the share of its class or group; the *effective ratio* weights the rare class more, the more features the head uses per sample;
 # - *shifted threshold*: the trained head with other intercepts, moved along the log priors;
 # - *downsample averaging*: the mean of heads on balanced subsets of the classes; *DFR*: on balanced groups;
-# - *LA* adds log priors to the logits in training, *LDT* multiplies them by a number of the label, *VS* does both by class; *1/n* are weights by class counts;
+# - *LA* adds log priors to the logits in training, *LDT* multiplies them by a number of the label, *VS* does both by class; *1/n* are weights by class counts, the priors again; *LDT 1/2* has the exponent one half;
 # - *SoftAD* pushes each loss towards a level, *SoftAD of CVaR* the mean of the worst half;
 # - *mean of experts*: two heads, on two feature sets or on halves of the rows, averaged.
 #
-# The worlds are small, so take the direction from here and the size from a pilot on your own data.
+# In each table below the first row has the levels of CE; the others are changes from it, paired by seed, ± one standard error.
+# ▲ is better and ▼ worse beyond the 95 % interval, · is undecided.
+# Nothing is corrected for the number of cells: of those without an effect one in twenty has a mark by chance.
+#
+# The worlds are small ([their sizes](#the-worlds)), so take the direction from here and the size from a pilot on your own data.
 
 # %% [markdown] tags=["notebook-only"]
 # The code after a sentence names the cells that it rests on: `tail · LA − CE · balanced > 0` says that in the world *tail* LA beats CE in the mean over classes beyond its 95 % interval.
@@ -73,15 +77,17 @@ Chart(
         Branch(
             "Are all groups there and known, and one is worst?",
             "birds · CE · worst group < 0.75",
-            "Weights by priors or by groups; choose on the "
-            "worst validation group.",
+            "Weights by priors or by groups, and where the features "
+            "hardly show that group a shifted threshold; choose on "
+            "the worst validation group.",
             "birds · weights by priors − CE · worst group > 0.1",
         ),
         Branch(
             "Many classes with a long tail?",
             "tail · CE · worst group < 0.7",
-            "LDT 1/2 with 1/n weights, or LA.",
-            "tail · LDT 1/2 + 1/n − CE · worst group > 0.1",
+            "Shift the threshold first; LDT 1/2 with 1/n weights "
+            "and LA gain as much.",
+            "tail · shifted threshold − CE · worst group > 0.1",
         ),
         Branch(
             "A few rare classes?",
@@ -103,10 +109,6 @@ Chart(
 
 # %% [markdown]
 # ## What each step buys and costs
-#
-# In each table the first row has the levels of CE; the others are changes from it, paired by seed, ± one standard error.
-# ▲ is better and ▼ worse beyond the 95 % interval, · is undecided.
-# How large the worlds are stands [at the end](#the-worlds).
 #
 # ### A group is missing
 #
@@ -130,8 +132,8 @@ buys(
 # %% [markdown]
 # ### All groups are there, one is worst
 #
-# - Weights by priors are enough where the worst group sits in the rare class. `birds · weights by priors − CE · worst group > 0.1`
-# - Group labels in *training* buy two points at most on top here; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
+# - Weights by priors are enough here, where the worst group sits in the rare class and the features show it; [rare defects](#rare-defects-of-two-kinds) are otherwise. `birds · weights by priors − CE · worst group > 0.1`
+# - Group labels in *training* buy nothing on top that we could see; in validation they choose the settings of every method. `birds · DFR − weights by priors · worst group ~ 0` `birds · weights by groups − weights by priors · worst group ~ 0`
 # - DFR pays more in the training mix than weights do. `birds · DFR − weights by priors · training mix < 0`
 # - VS does as well as weights. `birds · VS − weights by priors · worst group > -0.01`
 # - SoftAD does not help the worst group, and LDT alone harms it. `birds · SoftAD − CE · worst group < 0.01` `birds · LDT − CE · worst group < 0`
@@ -140,6 +142,7 @@ buys(
 buys(
     "birds",
     "weights by priors",
+    "shifted threshold",
     "weights by groups",
     "DFR",
     "VS",
@@ -150,15 +153,17 @@ buys(
 # %% [markdown]
 # ### A long tail
 #
+# - A shifted threshold, which trains nothing, gains as much for the rare third as any training. `tail · shifted threshold − CE · worst group > 0.1` `tail · LDT 1/2 + 1/n − shifted threshold · worst group < 0.05` `tail · LA − shifted threshold · worst group < 0.05`
 # - LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · weights by priors − LA · balanced > -0.02` `tail · weights by priors − LA · balanced < 0.02`
 # - LDT 1/2 with 1/n weights gains as much as the weights by priors, and its calibration stays about that of CE, which is poor. `tail · LDT 1/2 + 1/n − weights by priors · balanced > -0.02` `tail · LDT 1/2 + 1/n − CE · ECE < 0.02`
-# - Both cost accuracy in the training mix, weights by priors much in calibration, too; after one temperature for each its loss is below that of CE. `tail · weights by priors − CE · training mix < 0` `tail · LDT 1/2 + 1/n − CE · training mix < 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
+# - Both cost accuracy in the training mix, weights by priors much in calibration, too; after one fitted temperature each, the loss of the weights by priors is below that of CE. `tail · weights by priors − CE · training mix < 0` `tail · LDT 1/2 + 1/n − CE · training mix < 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`
 # - Two heads on one expert each, averaged, do a little better than one head on both feature sets, and are better calibrated. `tail · mean of experts − CE · balanced > 0` `tail · mean of experts − CE · balanced < 0.05` `tail · mean of experts − CE · ECE < 0`
 # - The single worst of sixty classes stays poor, with LA and VS too. `tail · LA · worst class < 0.4` `tail · VS · worst class < 0.4`
 
 # %% tags=["remove-input"]
 buys(
     "tail",
+    "shifted threshold",
     "LA",
     "weights by priors",
     "LDT 1/2 + 1/n",
@@ -171,8 +176,8 @@ buys(
 #
 # - Moving the threshold of the head that you have buys about as much as any training. `step · shifted threshold − CE · worst class > 0.1` `step · LA − shifted threshold · worst class < 0.02` `step · downsample averaging − shifted threshold · worst class < 0.02`
 # - Weights by priors pay less in the training mix for nearly the same. `step · weights by priors − shifted threshold · training mix > 0`
-# - VS and downsampling pay more than these weights. `step · VS − weights by priors · training mix < 0` `step · downsample averaging − weights by priors · training mix < 0`
-# - With 50 rows of a rare class the effective ratio has a solution, and gains a little on the priors; with 10 it had none, and fell back to them. `step · weights by effective ratio − weights by priors · worst class > 0` `step · weights by effective ratio − weights by priors · worst class < 0.05`
+# - VS and downsampling pay more than these weights, and VS gains nothing that we could see. `step · VS − weights by priors · training mix < 0` `step · VS − CE · worst class ~ 0` `step · downsample averaging − weights by priors · training mix < 0`
+# - The effective ratio gains a little on the priors; where a rare class has too few rows it has no solution and falls back to them. `step · weights by effective ratio − weights by priors · worst class > 0` `step · weights by effective ratio − weights by priors · worst class < 0.05`
 # - Do not split the rows between two heads: the average is worse than one head. `step · mean of experts − CE · worst class < 0`
 # - SoftAD of CVaR and LDT alone do not help the rare classes. `step · SoftAD of CVaR − CE · worst class < 0.01` `step · LDT − CE · worst class < 0`
 
@@ -190,7 +195,7 @@ buys(
 # %% [markdown]
 # ### A rare class, seen by a large backbone
 #
-# - Better features do not remove the problem: plain training finds about half of the rare class. `backbone · CE · worst class < 0.6`
+# - A large backbone alone does not remove the problem: plain training finds about half of the rare class. `backbone · CE · worst class < 0.6`
 # - Moving the threshold, LA and downsample averaging buy most, and weights by priors less. `backbone · shifted threshold − weights by priors · worst class > 0` `backbone · LA − weights by priors · worst class > 0` `backbone · downsample averaging − weights by priors · worst class > 0`
 # - They also cost more in the training mix. `backbone · shifted threshold − weights by priors · training mix < 0` `backbone · LA − weights by priors · training mix < 0` `backbone · downsample averaging − weights by priors · training mix < 0`
 # - Losses for hard examples do not help. `backbone · SoftAD − CE · worst class < 0` `backbone · SoftAD of CVaR − CE · worst class < 0`
@@ -230,7 +235,7 @@ buys(
 #
 # - Class weights, LA and DFR's relatives have nothing to balance here, and do next to nothing. `noise · weights by priors − CE · worst group < 0.01` `noise · LA − CE · worst group < 0.01` `noise · downsample averaging − CE · worst group < 0.01`
 # - SoftAD, alone or on CVaR, does not help the hardest images either. `noise · SoftAD − CE · worst group < 0` `noise · SoftAD of CVaR − CE · worst group < 0`
-# - A larger ridge helps them. Ordinary validation data do not ask for it, since it costs accuracy in their mix: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0.05` `noise · CE, largest ridge − CE · training mix < 0`
+# - A larger ridge helps them. Ordinary validation data do not ask for it, since it costs accuracy in their mix, and calibration: label the severity of some validation images. `noise · CE, largest ridge − CE · worst group > 0.05` `noise · CE, largest ridge − CE · training mix < 0` `noise · CE, largest ridge − CE · ECE > 0.1`
 
 # %% tags=["remove-input"]
 buys(
@@ -250,6 +255,20 @@ buys(
 # - What balancing the classes gains in the loss remains after it. `skin · weights by priors − CE · loss, calibrated < -0.1` `step · weights by priors − CE · loss, calibrated < -0.1`
 
 # %% [markdown]
+# ## The calls
+#
+# | try | call | chapter |
+# |---|---|---|
+# | weights by priors, by effective ratio | `weighting.WeightedHead(ratio="priors")`, `ratio="effective"` | [1](chapters/1_loss_weighting.ipynb#on-monday) |
+# | a shifted threshold, two classes | `linear_head.threshold_shift(scores, y, groups)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
+# | a shifted threshold, more classes | subtract `losses.log_priors(counts, tau)` from the scores | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+# | downsample averaging; mean of experts | fit `WeightedHead(ratio=1)` on balanced subsets, or on each feature set, and average the scores | [1](chapters/1_loss_weighting.ipynb#on-monday) |
+# | DFR | `dfr.DeepFeatureReweighting().fit(X, y, groups=g)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
+# | SoftAD, CVaR | `risk.example_weights(losses, rule, ...)` | [3](chapters/3_soft_ascent_descent.ipynb#on-monday) |
+# | LA, VS | `losses.vs_loss(logits, y, counts, tau=1, gamma=0)` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+# | LDT 1/2 + 1/n | `losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
+
+# %% [markdown]
 # ## The worlds
 #
 # Rows of training, validation and test for each seed, and what validation chooses by:
@@ -259,18 +278,6 @@ worlds_table(record)
 
 # %% [markdown]
 # In *rare groups* and *a missing group* the features come from a small network, in *rare shirts* and *rare defects* from a large backbone; the [matrix](transfer_matrix.ipynb) says more of each.
-#
-# ## The calls
-#
-# | try | call | chapter |
-# |---|---|---|
-# | weights by priors, by effective ratio | `weighting.WeightedHead(ratio="priors")`, `ratio="effective"` | [1](chapters/1_loss_weighting.ipynb#on-monday) |
-# | a shifted threshold, two classes | `linear_head.threshold_shift(scores, y, groups)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
-# | a shifted threshold, more classes | subtract `losses.log_priors(counts, tau)` from the scores | [5](chapters/5_ce_geometry.ipynb#on-monday) |
-# | DFR | `dfr.DeepFeatureReweighting().fit(X, y, groups=g)` | [2](chapters/2_dfr_sufficiency.ipynb#on-monday) |
-# | SoftAD, CVaR | `risk.example_weights(losses, rule, ...)` | [3](chapters/3_soft_ascent_descent.ipynb#on-monday) |
-# | LA, VS | `losses.vs_loss(logits, y, counts, tau=1, gamma=0)` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
-# | LDT 1/2 + 1/n | `losses.ldt_loss(..., gamma=0.5, weight=losses.inverse_frequency(counts))` | [5](chapters/5_ce_geometry.ipynb#on-monday) |
 #
 # ## What this book cannot answer
 #

@@ -5,7 +5,7 @@
 # *This machine* stands where your own run gave other numbers than the record.
 # A claim leads to the cell of its chapter that measured it.
 # The interval holds 95 %, by Student's t over repetitions; a number without one is exact.
-# *n* counts independent repetitions, and each claim says what one is; beside an open part stands how many would decide it, if the effect is as seen.
+# *n* counts independent repetitions, and each claim says what one is; below the interval of an open part stands why it is open and how many would decide it, if the effect is as seen.
 # Under a claim: where it stands, in what it was read, the paper's own number, and what differs here.
 # The verdict is computed from the number and its limit, never typed; [the front page](index.md#what-a-verdict-means) says how.
 

@@ -9,9 +9,9 @@
 # The usual answer is the ratio of priors: if one sample in five is rare, it counts four times.
 # That is right only when samples are plentiful.
 # With few samples the last layer, the *head*, memorises, and it memorises the rare class more.
-# **The right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
-# On small networks' features the correction helped clearly on two of three image pairs, hardly on the third; a large backbone comes later.
-# Where it helped, two rivals had means at least as good: averaging several heads, each fitted with most common samples dropped (*downsampling*), and leaving the weights alone while moving one threshold.
+# **In theory the right ratio is larger than that of the priors, and it depends on one more number: how many features the head really uses per sample.**
+# On small networks' features the correction helped clearly on two of three image pairs, hardly on the third, which balances below the priors; a large backbone comes later.
+# Where it helped, two rivals had means at least as good: averaging several heads, each fitted with most common samples dropped (*downsampling*), and moving one threshold, without weights.
 #
 # The paper of this chapter is *Thumb on the Scale* (Stromberg, Thrampoulidis and Sankar, 2025; [References](../references.md)).
 
@@ -78,7 +78,7 @@ print(f"profile {P.name}, computing on {P.device}")
 # <details><summary>Names in the claims</summary>
 #
 # - **Ratio**: the weight of a rare sample over that of a common one; the **ratio of priors** is common over rare samples; the **equal-error ratio** is the one at which both classes err equally.
-# - **Prior**: the share of the rare class. **d/n**: features per sample. **snr**: the distance of the classes.
+# - **Prior**: the share of the rare class. **d/n**: features per sample. **snr**: half the distance of the class means.
 # - **Worst-class error**: the larger of the two class errors. **Corrected weights**: those of the equal-error ratio, with features counted as the claim says.
 # - **Scalar equations**: a few equations in single numbers that stand for the whole fit.
 # - **Effective degrees of freedom**: how many features a head with a ridge, a penalty on squared lengths, really uses. **99 % PCA dimension**: the fewest principal components that hold 99 % of the variance.
@@ -123,7 +123,7 @@ for ax, data in zip(axes, (fitted, new)):
     figures.score_histogram(ax, scores, data.y[0])
 
 # %% [markdown]
-# Compare the two error rates in the legends, left and right.
+# Compare the error rates in the legends.
 # A weight of four pulls the fitted scores of the rare class up *because the head bends to those very samples*.
 # New rare samples do not get that pull.
 # To be fair to them, the weight must be larger than the ratio of priors.
@@ -312,7 +312,7 @@ figures.region_map(ax, prior=0.2)
 plt.show()
 
 # %% [markdown]
-# A practitioner who knows only $\pi_+$ and $\delta$ cannot tell the three regions left of $d/n=0.4$ apart: $s$ matters for what is *best*, though not for what is *equal*.
+# Who knows only $\pi_+$ and $\delta$ cannot tell the three regions left of $0.4$ apart: $s$ matters for what is *best*, not for what is *equal*.
 
 # %% tags=["remove-input", "story"]
 board.story(
@@ -343,7 +343,7 @@ moved = weighting.shifted_error(0.2, 0.2, 1.0)
 print(f"moved threshold: {moved:.3f}, {moved:.3f}")
 
 # %% [markdown]
-# The star, a moved threshold, is the subject of the next section.
+# The star is a moved threshold, see below.
 
 # %% [markdown]
 # ## Two rivals, and another loss
@@ -688,7 +688,7 @@ board.at_scale(ledger)
 # ## What reproduced
 #
 # The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
-# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
+# The sentences below them are about the committed record of this size; yours may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()

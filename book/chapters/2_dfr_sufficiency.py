@@ -420,6 +420,7 @@ for start in ("ERM", "ERM, from scratch"):
 ledger.record("ch2.closes_the_gap", estimate(ways["ERM"]))
 less = estimate(ways["ERM"] - ways["ERM, from scratch"])
 ledger.record("ch2.needs_representation", less)
+print(f"from scratch {less} less of the way")
 
 # %% tags=["remove-input", "story"]
 board.story(
@@ -500,7 +501,7 @@ board.story(
 If a head fitted to *permuted* labels, with the same penalty, is almost as sparse, zeros say little about what was learned: {ch2.random_zeros}.
 A neuron is *mixed* if the label and the background each move it by more than 0.2 standard deviations; whether those that DFR keeps are as mixed as all: {ch2.mixed_neurons}.
 In the birds world the head's weight stays on neurons that the background moves: {ch2.carries}, yet more than half of the background's effect on the *sum* is gone: {ch2.cancels}.
-Both together would mean that DFR weighs the background against itself, on average over the classes.
+Both together would mean that DFR weighs the background against itself.
 """,
 )
 
@@ -573,7 +574,7 @@ plt.show()
 
 # %% [markdown]
 # Do threshold and DFR differ here?
-# And inside, with the *patch effect*: the mean change of the score when a patch is added, in standard deviations, negative towards benign.
+# And inside, with the *patch effect*: the mean change of the score when a patch is added, in standard deviations of the head's scores, negative towards benign.
 
 # %% tags=["claim:ch2.patch_effect_stays", "claim:ch2.one_threshold", "claim:ch2.map_misleads"]
 contests = {
@@ -592,7 +593,7 @@ study.table(skin, methods, numbers)
 # Does three-group DFR (ERM lacked that group too), or only the manufactured group?
 #
 # **A map follows the threshold, unless you fix its class.**
-# A map of the *predicted* class moves when predictions move: fewer images are called benign, so less of the maps lies on the patch.
+# A map of the *predicted* class moves when predictions move (by construction; not measured here): fewer images are called benign, so less of the maps lies on the patch.
 # Here each image has one class whose evidence is mapped, and a moved threshold leaves every map as it was.
 # Does three-group DFR move the map off the patch then, or only the pasted group?
 # Only the pasted group lowers both, the map's share on the patch and the edit's effect: with its class fixed the map sides with the edit here.
@@ -617,7 +618,7 @@ board.at_scale(ledger)
 # ## What reproduced
 #
 # The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
-# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
+# The sentences below them are about the committed record of this size; yours may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -628,12 +629,12 @@ board.story(
     ledger,
     r"""
 **The diagnosis.**
-ERM's worst group under 95 % correlation is near the published one: {ch2.erm_worst_group}. We chose how hard the background is to read so that it would be; this is a start, not a finding.
+ERM's worst group under 95 % correlation is near the published one (ours): {ch2.erm_worst_group}. It is a start, not a finding: we chose the background so that it would be.
 
 **The cure, where all groups exist.**
 DFR raises the worst group strongly: {ch2.dfr_gain}. Published: 20 points.
 It goes at least nine tenths of the way to training on balanced data (ours): {ch2.closes_the_gap}.
-One moved threshold does much worse there (ours): {ch2.threshold_fails_on_birds}. In the harsh form of the world, exercise 5, it does.
+One moved threshold does much worse there (ours): {ch2.threshold_fails_on_birds}: here it brings more than half of DFR's gain. In the harsh form, exercise 5, it does.
 Most flips by the background vanish (ours): {ch2.fewer_flips}.
 DFR is at least as good as group DRO with tuned step and decay: {ch2.beats_group_dro}, at this budget. Published: 1.5 points.
 AFR comes close to DFR: {ch2.afr_close}. Published: 2.5 points behind.
@@ -742,7 +743,7 @@ budget.bill(birds, drawn["birds"], price, **tries)
 # ## Recap
 #
 # - With all groups present and features that hold the object, one refitted layer goes most of the way.
-# - In the birds world most of the nuisance leaves the sum; much weight stays on neurons that it moves.
+# - In the birds world half of the nuisance or more leaves the sum; much weight stays on neurons that it moves.
 # - Balance among three of four groups rewards the nuisance: $\beta=-\infty$.
 # - A moved threshold is the control, an edit is the measurement, a map is an illustration.
 #

@@ -8,11 +8,11 @@
 # **The answer, first.**
 # **Yes, if there is something to adapt: measure the gap between your images and the model's before you buy small parts for it.**
 # The small parts are *prompts*, trained inputs beside the image's own, and *adapters*, narrow trained layers beside frozen ones.
-# Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, in rare classes too, and keep much of what full fine-tuning gains.
+# Where they can reach the gap, they beat a *linear probe*, which trains the last layer alone, in rare classes too (with the language expert not yet surely), and keep much of what full fine-tuning gains.
 # Without a gap even full fine-tuning gained nothing that we could see over the probe.
 # The mean of two models adapted in this way, the *experts*, gains on top of that.
 # From *group prompts*, kept from LPT, of which each image picks some from a pool, we could not see a gain: what its second phase wins in rare classes, its loss and samplers win on the head alone.
-# A learned *scorer*, a small network that weighs the experts image by image, did not beat their plain mean when fitted on training scores; with held-out ones we could not tell.
+# A learned *scorer*, a small network that weighs the experts image by image, was not seen to beat their plain mean.
 # With the same loss small parts did not beat full fine-tuning.
 # The experts are tiny and the images are letters, so read this as a list of what to check first on your own data.
 #
@@ -321,7 +321,7 @@ reports.gains(rows, reports.contrasts())
 # <details><summary>The other gaps that we tried</summary>
 #
 # They were tried on a development split; the splits above had no part in the choice.
-# Where the strokes themselves are new, the first layers must change, which no prompt or adapter touches, and small parts stay far below full fine-tuning.
+# Where the strokes themselves are new, the first layers must change, we suppose, and small parts stay far below full fine-tuning.
 # Letters upside down were a gap, too; crowded letters were chosen partly because small parts gain more on them.
 #
 # </details>
@@ -401,9 +401,10 @@ ledger.enter(found)
 # With cosines $\cos_c$ between an embedding and the classifier of class $c$, which has $n_c$ training images, and the label $y$, the logits are
 #
 # $$
-# z_c = s\left(\cos_c - a\,\lvert\epsilon_c\rvert\,g_c - m\,[c=y]\right),
-# \qquad
-# g_c = \frac{\log n_{\max}-\log n_c}{\log n_{\max}-\log n_{\min}},
+# \begin{aligned}
+# z_c &= s\left(\cos_c - a\,\lvert\epsilon_c\rvert\,g_c - m\,[c=y]\right),\\
+# g_c &= \frac{\log n_{\max}-\log n_c}{\log n_{\max}-\log n_{\min}},
+# \end{aligned}
 # $$
 #
 # with normal noise $\epsilon_c$ of standard deviation $\tfrac13$, cut at $\pm1$, and $s=20$, $a=\tfrac12$, $m=0.1$.
@@ -497,15 +498,15 @@ ledger.enter(found)
 reports.scorer_table(rows)
 
 # %% [markdown]
-# A scorer that sees all confidences loses, most in the rare classes, perhaps less where it was fitted on images new to the experts: on training images they are too good there.
+# A scorer that sees all confidences loses, most in the rare classes, perhaps less where it was fitted on images new to the experts.
 # For the others we could not tell.
 # **Does the weight explain?**
 # Over images on which exactly one expert is right, the *area* is the chance that the visual one weighs more where it is right than where the other is.
-# It is above one half, so the weight leans to the right expert.
+# With summaries it is above one half: the weight leans to the right expert.
 # But for a single image it is often wrong, and a part of it is not new: in the mean of logits a confident expert counts more already.
 # So do not show an image's weight as the reason for its answer.
 #
-# **Joint training**, of all parts and the scorer at once, makes a poorer mixture of experts that are poor alone.
+# **Joint training**, of all parts and the scorer at once, leaves poorer experts; of their mixture see the claims.
 # A likely cause, untested: only the mixture has a loss.
 #
 # ## What it costs
@@ -529,7 +530,7 @@ table
 #
 # </details>
 #
-# Small parts save parameters, little time, and memory of a step against full fine-tuning, hardly any against the blocks alone: gradients still pass through the frozen blocks.
+# Small parts save parameters, time only against training all, and memory of a step against full fine-tuning, hardly any against the blocks alone: gradients still pass through the frozen blocks.
 # They buy one backbone for many tasks.
 # A second expert doubles the cost at inference; the highest means of rare classes are those of two.
 #
@@ -575,7 +576,7 @@ board.at_scale(ledger)
 # ## What reproduced
 #
 # The verdicts, those of the contest from this run, others from the record, with half of the 95 % interval over repetitions, by Student's t.
-# The sentences below them are about the committed record; your run may differ where an interval touches its limit.
+# The sentences below them are about the committed record of this size; yours may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()
@@ -601,7 +602,7 @@ Group prompts help the rare classes, all else fixed: {ch4.group_prompts}. A-GCL 
 
 **The mixture.**
 It beats each of its experts: {ch4.mixture}, on every split (ours): {ch4.every_split}, and on an unseen font: {ch4.domain_shift}.
-Two kinds of experts gain more than two of one kind (ours): {ch4.two_kinds}.
+Two kinds of experts gain more than two visual ones (ours): {ch4.two_kinds}.
 Two probes, averaged, are as good as two adapted experts (ours): {ch4.probes_mixed}.
 A learned scorer, fitted on training scores, beats the plain mean: {ch4.scorer}.
 Where one expert alone is right, its weight leans to that one (ours): {ch4.weight_explains}.
@@ -646,7 +647,7 @@ for name, z in found.items():
 # A checklist for the pilot:
 #
 # 1. **Count** training images of each class, and classes with fewer than 20. Check the labels of those by hand; a wrong one among three is a third of the class.
-# 2. **Start the head well**, at class names if the model knows language, else at class means. That alone needs no training.
+# 2. **Start the head well**, at class means or, if the model knows language, at class names; keep the better on validation images. That alone needs no training.
 # 3. **Train a linear probe with logit adjustment** (`losses.adjusted_cross_entropy` with `losses.log_priors`), not with plain cross-entropy.
 # 4. **Take the mean of two different models** before you tune one, and price it: one more forward pass an image.
 # 5. **Then, and only then, prompts and adapters**, with the same loss as the probe, against full fine-tuning with a learning rate of its own.

@@ -694,7 +694,7 @@ board.at_scale(ledger)
 # ## What reproduced
 #
 # The verdicts of this run, with half of the 95 % interval over repetitions, by Student's t.
-# The sentences below are about the committed record; yours may differ where an interval touches its limit.
+# The sentences below are about the committed record of this size; yours may differ where an interval touches its limit.
 
 # %% tags=["outcome"]
 record = ledger.save()

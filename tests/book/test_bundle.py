@@ -147,7 +147,7 @@ def without_network() -> list[str]:
 @pytest.mark.parametrize(
     ("name", "profile", "found"),
     [
-        ("scoreboard", "laptop", "claims of the chapters' papers"),
+        ("scoreboard", "laptop", "claims of the papers"),
         ("chapters/1_loss_weighting", "smoke", "smoke run, not a verdict"),
     ],
 )

@@ -186,7 +186,7 @@ def text_of(fragment: str) -> str:
 def test_the_front_page_counts_as_the_records_do(html):
     front = (html / "book" / "index.html").read_text("utf-8")
     total = sum((facts["verdicts"] for facts in RECORDED.values()), Counter())
-    headline = re.search(r"Of (\d+) claims of the chapters' papers: ([^.]*)\.", front)
+    headline = re.search(r"Of (\d+) claims of the papers: ([^.]*)\.", front)
     assert int(headline[1]) == total.total()
     said = {name: int(n) for n, name in re.findall(r"(\d+) ([a-z ]+)", headline[2])}
     assert said == total

@@ -521,10 +521,10 @@ def test_the_last_run_is_shown_before_the_record(ledger, book, tmp_path):
 
 def test_the_headline_counts_verdicts_by_origin(ledger):
     text = headline("laptop")
-    assert text.startswith("Of 1 claims of the chapters' papers: 1 not recorded yet.")
+    assert text.startswith("Of 1 claims of the papers: 1 not recorded yet.")
     fill(ledger).save()
     assert headline("laptop") == (
-        "Of 1 claims of the chapters' papers: 1 reproduced. "
+        "Of 1 claims of the papers: 1 reproduced. "
         "What they claim was read in: 1 the paper's text. "
         "Of 1 claims of other papers: 1 not testable here. "
         "Of 1 statements of our own: 1 mixed."
@@ -592,7 +592,7 @@ def test_an_open_part_says_how_many_repetitions_would_do(ledger):
         ledger.chapter.claims["ch9.plain"], Measurement(0.6, 0.1, 4)
     )
     reach = "beyond the full profile"
-    said = f"the limit lies in the interval; about {needed} would decide, {reach}"
+    said = f"the interval holds the limit; about {needed} would decide, {reach}"
     assert row["needed"] == [said]
     assert f"Open: {said}" in outcome(ledger)._repr_html_()
 
@@ -672,8 +672,8 @@ def test_the_largest_record_counts_and_the_laptop_stands_beside_it(
     (book / "results" / "full" / "ch9.json").write_text(kept)
     assert claims.largest("ch9").profile == "full"
     first, beside = board.headlines().split("at the laptop's size: ")
-    assert first.startswith("Of 1 claims of the chapters' papers: 1 not reproduced.")
-    assert beside.startswith("of 1 claims of the chapters' papers: 1 reproduced. Of 1")
+    assert first.startswith("Of 1 claims of the papers: 1 not reproduced.")
+    assert beside.startswith("of 1 claims of the papers: 1 reproduced. Of 1")
 
 
 def test_at_scale_compares_the_parts_of_this_run_with_the_record(
@@ -690,7 +690,7 @@ def test_at_scale_compares_the_parts_of_this_run_with_the_record(
         board.at_scale(ledger)
         .partition("\n")[0]
         .endswith(
-            "Of 3 parts 0 are open in this run and 0 there. On the other side: none."
+            "Of 3 parts 0 are open in this run and 0 there. No part changed side."
         )
     )
     ledger.record("ch9.plain", -1.0, n=40)

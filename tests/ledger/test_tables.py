@@ -119,7 +119,7 @@ def test_the_page_shows_what_the_frame_holds(book):
     assert [len(row) for row in rows] == [6] * 4
     assert [row[1:5] for row in rows] == [
         ["reproduced", "0.75", "0.624 to 0.876", "40"],
-        [MIXED, "left −0.5", "–", "11 of at least 2 repetitions"],
+        [MIXED, "left −0.5", "–1 of 2 repetitions", "1"],
         [MIXED, "right 2", "1.73 to 2.27", "3"],
         ["not testable here", "–", "–", "–"],
     ]

@@ -190,10 +190,10 @@ def test_every_world_has_a_fold_with_its_table(record):
 
 def test_worlds_and_methods_are_told_as_they_are(record):
     found = reports.worlds_table(record)
-    assert list(found.index) == list(WORLDS)
-    for world, row in found.iterrows():
-        assert row.to_dict().items() <= record.worlds[world].items()
-    assert set(found.columns) == record.worlds["here"].keys() - {"fell back"}
+    assert list(found.index) == list(WORLDS.values())
+    for world, title in WORLDS.items():
+        assert found.loc[title].to_dict().items() <= record.worlds[world].items()
+    assert set(found.columns) == record.worlds["here"].keys() - {"fell back", "title"}
     told = reports.methods_table()
     assert list(told.index) == list(METHODS)
     for name, method in METHODS.items():

@@ -231,7 +231,7 @@ class Sentence(str):
 
 
 WHOSE = {
-    "this paper": "claims of the chapters' papers",
+    "this paper": "claims of the papers",
     "another paper": "claims of other papers",
     "ours": "statements of our own",
 }
@@ -301,7 +301,7 @@ def at_scale(ledger: Ledger) -> Story:
             f"{facts['cpu_s'] / 60:.0f} min of CPU time, "
             f"{facts['peak_memory_gb']:.1f} GB. Of {len(both)} parts "
             f"{n_open[0]} are open in this run and {n_open[1]} there. "
-            f"On the other side: {turned or 'none'}."
+            + (f"On the other side: {turned}." if turned else "No part changed side.")
         )
     return Story("\n".join(lines) or "There is no larger profile.")
 

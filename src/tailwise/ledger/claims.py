@@ -322,16 +322,16 @@ def why_open(claim: Claim, measured: Measurement) -> str:
     alone = mark_alone(claim, measured)
     if alone != "open":
         runs = again(claim, measured)
-        return f"{runs.count(alone)} of {len(runs)} runs with fresh seeds say the same"
+        return f"{runs.count(alone)} of {len(runs)} runs with fresh seeds agree"
     if measured.n < (least := max(2, claim.seeds)):
-        return f"{measured.n} of at least {least} repetitions"
+        return f"{measured.n} of {least} repetitions"
     if not math.isfinite(measured.value):
         return "the number is not finite"
     if decide(measured.value, measured.half, claim.bound, claim.kind) == "open":
-        return "the limit lies in the interval"
+        return "the interval holds the limit"
     far = distance(claim, measured)
     chance = chance_to_stay(far, measured.stderr, measured.n)
-    return f"a run of the same size would say the same in {chance:.0%} of cases"
+    return f"{chance:.0%} of new runs would agree"
 
 
 def again(claim: Claim, measured: Measurement, scale: float = 1.0) -> list[str]:

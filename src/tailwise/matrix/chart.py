@@ -53,9 +53,9 @@ def cited(text: str, record: Record) -> str:
 def _words(s: Statement, record: Record) -> str:
     e = s.measured(record)
     if s.less is None:
-        return f"{s.metric} with {s.method}: {e.mean:.2f} ± {e.stderr:.2f}"
+        return f"{s.metric} with {s.method}: {e.mean:.3f} ± {e.stderr:.3f}"
     names = s.method if s.less == "CE" else f"{s.method} over {s.less}"
-    return f"{names}: {s.metric} {e.mean:+.2f} ± {e.stderr:.2f}"
+    return f"{names}: {s.metric} {e.mean:+.3f} ± {e.stderr:.3f}"
 
 
 @dataclass(frozen=True)

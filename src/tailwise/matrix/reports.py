@@ -208,8 +208,9 @@ def methods_table() -> pd.DataFrame:
 
 def worlds_table(record: Record) -> pd.DataFrame:
     """Sizes of the worlds and the rule by which validation chooses."""
-    keep = ("title", "classes", "features", "train", "val", "test", "chosen by")
-    rows = {w: {k: facts[k] for k in keep} for w, facts in worlds_of(record).items()}
+    keep = ("classes", "features", "train", "val", "test", "chosen by")
+    worlds = worlds_of(record).values()
+    rows = {facts["title"]: {k: facts[k] for k in keep} for facts in worlds}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
