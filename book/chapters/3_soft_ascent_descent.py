@@ -12,7 +12,7 @@
 # But it is certainly more accurate on the hardest images on none of our three models, at full size on one, and on the linear one it loses.
 # Much of the smaller tail is confidence: one temperature brings ERM's tail near; stopping early, tried on one model, its mean.
 # The paper's own methods, *COCE* and *COCE-A*, hold the mean or the tail of a batch to a level.
-# They lower the loss too; COCE gains accuracy on one model or two; sharpness-aware training (*SAM*) is a rival there.
+# They lower the loss too; COCE gains accuracy on two models at full size; sharpness-aware training (*SAM*) is a rival there.
 # By one measure of two they end less flat: the loss rises *faster* than where ERM stops.
 # And *SharpDRO*, the rival that "breaks down", takes steps twice as long; with half of them most of the accuracy comes back.
 #
@@ -351,7 +351,7 @@ study.dashboard_table(rare["mlp"], dashboard, study.LABELS)
 
 # %% [markdown]
 # Never read one column alone: a small spread can also mean that a model predicts the same for everything.
-# On this model look at COCE beside SAM; the figure has all three models, with 95 % intervals, here and below.
+# The figure has all three models, with 95 % intervals, here and below.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two forest plots of paired differences to ERM for eight methods and three models under the rare law: accuracy at the worst severity, and log tail loss. Doubled steps and SharpDRO lose accuracy at the worst severity, most clearly on the linear and convolutional model; SharpDRO with half steps is near zero. With a level the tail loss is much smaller on the network with a hidden layer and the convolutional one; on the linear model less so, and not at all for the composition with CVaR."}}
 shown = ["ERM, double", "SharpDRO", "SharpDRO, half", "SAM"]
@@ -398,8 +398,8 @@ ledger.enter(
 
 # %% [markdown]
 # The narrow network has the wider gap in accuracy, and in average accuracy SharpDRO harms it more; neither is certain.
-# At the worst severity, and with half steps, the narrow one shows no harm.
-# In *training* loss there is hardly a gap: severe images are learned by heart like clean ones.
+# At the worst severity, and with half steps, the narrow one shows no harm at this size.
+# In *training* loss there is hardly a gap here: severe images are learned by heart like clean ones.
 #
 # Who gains at which severity?
 
@@ -504,7 +504,7 @@ plt.show()
 # %% [markdown]
 # Tuned for accuracy, SoftAD ends with the smaller norm; whether both are as accurate is open.
 # Tuned for the loss, flooding takes larger levels, and most of its disadvantage in loss is gone; with the parent paper's shorter grid ("to 0.1") it is not.
-# So that advantage is partly one of criterion and grid; the smaller norm is not.
+# So that advantage is partly one of criterion and grid; the norms were not compared so.
 #
 # <!-- flip: level_on_test -->
 #
@@ -533,7 +533,7 @@ reports.entered(ledger, trained)
 
 # %% [markdown]
 # Pointwise compositions lose accuracy at the worst severity.
-# COCE-A helps on the network with a hidden layer; COCE, which emphasises no tail, is not visibly worse, so the emphasis may not be needed.
+# COCE-A seems to help on the network with a hidden layer; COCE, which emphasises no tail, is not visibly worse, so the emphasis may not be needed.
 #
 # <details><summary>What these comparisons do not separate</summary>
 #
@@ -649,7 +649,7 @@ ledger.enter(reports.lenet_contests(rows), table)
 # ERM fits it almost entirely.
 # COCE and COCE-A cut its test loss strongly, as in the saved notebooks; unlike there COCE loses some accuracy.
 # SharpDRO loses much, on average and at the worst severity; with half steps far less.
-# SAM has COCE-A's loss at a much smaller curvature.
+# SAM comes near COCE-A's loss at a much smaller curvature.
 #
 # <details><summary>The whole chapter at full size</summary>
 #
@@ -710,7 +710,7 @@ COCE-A helps there: {ch3.aggregate}; COCE, without any emphasis of the tail, doe
 **Limits (ours).**
 A level above that of a constant prediction trains an anti-classifier: {ch3.level_cliff}.
 In the plane SharpDRO turns the line: {ch3.rigid}; SoftAD does not: {ch3.soft_stays}.
-A level that sets itself needs no tuning: {ch3.automatic_level}; on the convolutional network it fails badly.
+A level that sets itself needs no tuning: {ch3.automatic_level}; on the convolutional network it fails badly at this size.
 Fifty images choose a level: {ch3.level_small}; in short runs: {ch3.level_short}; plain training that stops early has SoftAD's loss: {ch3.early_stop}.
 Under drift the old level serves: {ch3.level_drift}; retraining helps in the end: {ch3.retrain}.
 
@@ -757,10 +757,10 @@ for rule, params in (("erm", {}), ("softad", {"tau": 0.1})):
 # %% [markdown]
 # A checklist for the pilot:
 #
-# 1. **First fit one temperature** for the model you have. If that settles the tail, stop.
+# 1. **First fit one temperature** for the model you have. If that settles the tail, as above, stop.
 # 2. **Run controls**: plain training with the same step length, other weight decay, and stopped early.
 # 3. **Choose the level** on a hundred labelled validation images, well below $\ln k$, "no level" among the candidates, in runs of full length.
-# 4. **Print four numbers together**: mean, tail, spread, and accuracy at the worst severity, as paired differences over at least five seeds.
+# 4. **Print four numbers together**: mean, tail, spread, and accuracy at the worst severity, as paired differences over at least ten seeds.
 # 5. **Mark models that gave up**; do not drop them.
 # 6. **Name who pays**: average accuracy against the worst severity.
 # 7. **Watch mean loss and accuracy by severity** in operation; when they have moved far, retrain.
