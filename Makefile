@@ -60,7 +60,7 @@ test: setup  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m tools.book.stage --executed
-	@$(PY) $(if $(CI),$(COVERAGE)) -m pytest -n $(WORKERS) --dist loadscope
+	@$(PY) $(if $(CI),$(COVERAGE)) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync

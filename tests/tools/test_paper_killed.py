@@ -145,3 +145,21 @@ def test_a_process_ends_whose_parent_was_killed_while_it_started(tmp_path, monke
     tiny_kill.killed(
         [sys.executable, "late.py"], Path("started").exists, PYTHONPATH=path
     )
+
+
+def test_torchrun_that_is_killed_goes_on(data):
+    whole, killed = (data.parent / each for each in ("whole", "killed"))
+    given, name = CASES["5"]
+    run = ["-m", "tools.paper", "5", *given, "--yes", "--folder"]
+    subprocess.run(
+        [sys.executable, *run, str(whole / "runs")],
+        env=os.environ | environ(whole),
+        check=True,
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2"]
+    kill_and_go_on([*torchrun, *run, str(killed / "runs")], killed, MOMENTS)
+    for one, both in zip(rows(whole, name), rows(killed, name), strict=True):
+        for part in ("W", "H", "tracked"):
+            for key, value in one[part].items():
+                assert both[part][key] == pytest.approx(value, rel=1e-3, abs=1e-4)

@@ -64,6 +64,14 @@ def test_the_finding_counts_the_decided_gains(record):
     assert ("nothing here helps in more" in said) == (
         max(map(len, helps.values())) == len(free)
     )
+    lost = [
+        np.mean(of_plain) - np.mean(of_free)
+        for values in record.values.values()
+        for of_plain, of_free in [
+            [values[m]["training mix"] for m in ("CE", "shifted threshold")]
+        ]
+    ]
+    assert f"price is up to {100 * max(lost):.0f} points" in said
     for world in shown_worlds(record):
         title = record.worlds[world]["title"]
         assert (title in said) == (not any(world in some for some in helps.values()))

@@ -1,7 +1,10 @@
 """How every run at paper size starts, shares the machine, and ends."""
 
+import ctypes
 import os
 import shutil
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +31,7 @@ T = TypeVar("T")
 # What `tailwise.files.write_whole` calls a file until it is whole, and seconds after
 # which nobody writes to it any more.
 PART, OLD = ".????????.part", 60
+PR_SET_PDEATHSIG = 1  # of Linux: a signal to this process when its parent dies
 HINT = """
 nothing was fetched or trained; to accept the licences and start, give the same command
 with YES=1 (make) or --yes; given again after a stop, it goes on"""
@@ -65,9 +69,9 @@ def carry_out(
     """
     profile, data = profiles.current(), cache_dir()
     device = profile.device
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # of torchrun
-        end_with_parent()
     try:
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # of torchrun
+            end_with_torchrun()
         if not together and int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise ValueError(
                 "torchrun started several processes, but these networks are trained in "
@@ -146,6 +150,24 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+def end_with_torchrun() -> None:
+    """End this process with torchrun; a RuntimeError if that is gone already.
+
+    It would wait for the others, who meet where torchrun listens, for half an hour.
+    """
+    if sys.platform == "linux":
+        # By the kernel: torch, which lost a connection, may let no thread run.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.create_connection(where, timeout=60).close()
+    except OSError as error:
+        raise RuntimeError(f"torchrun is gone from {where[0]}:{where[1]}") from error
 
 
 def sweep(*folders: Path) -> None:

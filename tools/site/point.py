@@ -107,6 +107,8 @@ def finding(record: Record) -> str:
     )
     text += "nothing" if helped[free] == most else "another method"
     text += " here helps in more."
+    price = max(-record.gain(world, free, "training mix").mean for world in rows)
+    text += f" Its price is up to {100 * price:.0f} points in the mix of training."
     return text + (f" For {' and '.join(lost)}, none of them helps." if lost else "")
 
 
