@@ -52,7 +52,8 @@ pdf: setup  ## print dist/tailwise-….pdf, the same book on sheets, with Chromi
 	@TAILWISE_PROFILE=laptop $(PY) -m tools.ship.pdf
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
-# never replaces the last good run, which the pages show. Notebooks run at the smoke profile: see conftest.py.
+# never replaces the last good run, which the pages show. Notebooks run at the smoke
+# profile, and long tests first: see conftest.py.
 test: export TAILWISE_PROFILE = laptop
 test: export TAILWISE_RESULTS = $(CURDIR)/_build/test-results
 test: export OMP_NUM_THREADS = 1
