@@ -53,7 +53,7 @@ pdf: setup  ## print dist/tailwise-….pdf, the same book on sheets, with Chromi
 
 # One thread each: two test processes share the cores. Records go aside, so that a test
 # never replaces the last good run, which the pages show. Notebooks run at the smoke
-# profile, and long tests first: see conftest.py.
+# profile: see conftest.py.
 test: export TAILWISE_PROFILE = laptop
 test: export TAILWISE_RESULTS = $(CURDIR)/_build/test-results
 test: export OMP_NUM_THREADS = 1
@@ -61,7 +61,7 @@ test: setup  ## lint, build the HTML, run every test and every notebook
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@TAILWISE_RESULTS= $(PY) -m tools.book.stage --executed
-	@$(PY) $(if $(CI),$(COVERAGE)) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+	@$(PY) $(if $(CI),$(COVERAGE)) -m pytest -n $(WORKERS) --dist loadscope
 
 sync: setup  ## bring the .ipynb halves up to date with the .py halves
 	@$(PY) -m tools.book.sync
