@@ -153,7 +153,7 @@ buys(
 # %% [markdown]
 # ### A long tail
 #
-# - A shifted threshold, which trains nothing, gains as much for the rare third as any training. `tail · shifted threshold − CE · worst group > 0.1` `tail · LDT 1/2 + 1/n − shifted threshold · worst group < 0.05` `tail · LA − shifted threshold · worst group < 0.05`
+# - A shifted threshold, which trains nothing, gains as much for the rare third as LDT 1/2 with 1/n weights or LA, within five points. `tail · shifted threshold − CE · worst group > 0.1` `tail · LDT 1/2 + 1/n − shifted threshold · worst group < 0.05` `tail · LA − shifted threshold · worst group < 0.05`
 # - LA in training and weights by priors raise the mean over classes alike. `tail · LA − CE · balanced > 0` `tail · weights by priors − LA · balanced > -0.02` `tail · weights by priors − LA · balanced < 0.02`
 # - LDT 1/2 with 1/n weights gains as much as the weights by priors, and its calibration stays about that of CE, which is poor. `tail · LDT 1/2 + 1/n − weights by priors · balanced > -0.02` `tail · LDT 1/2 + 1/n − CE · ECE < 0.02`
 # - Both cost accuracy in the training mix, weights by priors much in calibration, too; after one fitted temperature each, the loss of the weights by priors is below that of CE. `tail · weights by priors − CE · training mix < 0` `tail · LDT 1/2 + 1/n − CE · training mix < 0` `tail · weights by priors − CE · ECE > 0.1` `tail · weights by priors − CE · loss, calibrated < 0`

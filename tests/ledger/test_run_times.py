@@ -1,4 +1,4 @@
-"""The page of run times's tables, from records that are committed."""
+"""Tables of the page of run times, from records that are committed."""
 
 import json
 

@@ -7,6 +7,7 @@ on a machine that want the same file, one waits for the other.
 
 import gzip
 import hashlib
+import os
 import shutil
 import tarfile
 import tempfile
@@ -60,7 +61,7 @@ def fetched(file: Published, folder: Path, *, download: bool) -> Path:
         with alone(path):
             if not path.is_file():
                 _come(file, folder, download, lambda part: part.rename(path))
-            _clear(_parts(file, folder))
+    _clear(_parts(file, folder))
     return path
 
 
@@ -109,25 +110,23 @@ def unpacked(
             check(found)
             found.rename(target)
 
-    left = [archive, *_parts(file, folder)]
-    if not target.exists() or any(map(Path.exists, left)):
+    if not target.exists():
         with alone(target):
-            if target.exists():
-                pass
-            elif archive.is_file():
-                _check(archive, file)
-                unpack(archive)
-            else:
-                _come(file, folder, download, unpack)
-            _clear(left)
+            if not target.exists():
+                if archive.is_file():
+                    _check(archive, file)
+                    unpack(archive)
+                else:
+                    _come(file, folder, download, unpack)
+    _clear([archive, *_parts(file, folder)])
     return target
 
 
 @contextmanager
 def alone(target: Path) -> Iterator[None]:
     """No other run makes `target` meanwhile; this one waits for one that does."""
-    whose = f"{getuser()} {target.absolute()}"
-    name = hashlib.sha256(whose.encode()).hexdigest()[:16]
+    user = getattr(os, "getuid", getuser)()  # of Windows a name
+    name = hashlib.sha256(f"{user} {target.absolute()}".encode()).hexdigest()[:16]
     # Not beside the target, since a lock that a run has had stays.
     lock = FileLock(Path(tempfile.gettempdir()) / f"tailwise-{name}.lock")
     try:
